@@ -1,0 +1,40 @@
+# make lab        open the course in JupyterLab            make test       run everything that checks it
+# make notebooks  run every lesson again and tidy it       make clean      remove the environment
+PYTHON ?= python3
+ARGS ?=
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+# In a container one is usually root, and Jupyter then refuses to start unless told that it is meant.
+AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: lab test notebooks clean
+
+lab: .venv/lab.done
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(ARGS) notebooks/00_start_here.ipynb
+
+test: .venv/test.done
+	$(BIN)/python -m pytest $(ARGS)
+
+notebooks: .venv/test.done
+	$(BIN)/python -m tests.normalise $(ARGS)
+
+clean:
+	rm -rf .venv
+
+.venv/python.done:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"This course needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another one: make lab PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	@echo ok > $@
+
+.venv/lab.done: .venv/python.done pyproject.toml constraints.txt
+	@echo "Installing the course into .venv; the first time this takes some minutes."
+	$(INSTALL) --editable .
+	@echo ok > $@
+
+.venv/test.done: .venv/lab.done
+	$(INSTALL) --editable '.[test]'
+	@echo ok > $@

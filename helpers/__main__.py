@@ -1,0 +1,37 @@
+"""``python -m helpers``: what this machine can run, in one screen."""
+
+from __future__ import annotations
+
+from helpers.catalog import MODELS, GiB
+from helpers.footprint import KVShape, format_bytes, max_tokens, weights_bytes
+from helpers.models import describe_machine, free_memory, pick_device, pick_dtype
+
+OVERHEAD = 0.75 * GiB  # an assumption without a primary source; lesson 03 measures it
+
+
+def report() -> str:
+    """This machine, and for each model of the catalog the 4-bit weights and the longest fp16 context that fit."""
+    machine, device = describe_machine(), pick_device()
+    free = free_memory(device)
+    lines = [
+        f"Processor   {machine['cpu']}, {machine['cores']} cores",
+        f"GPU         {machine['gpu']}",
+        f"Versions    Python {machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}",
+        f"Models run  on {device}, as {str(pick_dtype(device)).removeprefix('torch.')}; {format_bytes(free)} are free",
+        "",
+        f"If all of it went to one model, with {format_bytes(OVERHEAD)} of overhead:",
+        f"{'model':16}{'weights, 4-bit':>15}{'longest context':>18}",
+    ]
+    return "\n".join([*lines, *(_model_line(name, free) for name in MODELS)])
+
+
+def _model_line(name: str, free: int) -> str:
+    model = MODELS[name]
+    weights = weights_bytes(model.n_params, "q4_k_m")
+    longest = max_tokens(free - OVERHEAD - weights, KVShape.from_config(model.config))
+    context = f"{longest:,} tokens" if longest else "does not fit"
+    return f"{name:16}{format_bytes(weights):>15}{context:>18}"
+
+
+if __name__ == "__main__":
+    print(report())

@@ -1,0 +1,174 @@
+"""Load the bundled reasoner, or another RoPE model by hub id or folder, on the device and dtype this machine has."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import transformers
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from helpers.footprint import KVShape, format_bytes
+from helpers.reasoner import WEIGHTS, Worksheet
+
+ENVIRONMENT_VARIABLE = "COURSE_MODEL"
+CONTEXT = 4096  # tokens of cache that must fit beside the weights before we load a model
+INSTRUCTION = (
+    "Each line below defines a name. A formula is written operator first: '+ a b' is a plus b, '-' is minus, '*' is "
+    "times, and only the last digit of a result counts (modulo 10). Work the formulas one by one, then answer the "
+    "question in the form 'answer NAME DIGIT'.\n"
+)
+
+
+@dataclass
+class Loaded:
+    """A model ready to run.
+
+    Attributes:
+        name: the hub id or folder, or ``reasoner``.
+        model: the transformers model, in eval mode.
+        tokenizer: its tokenizer.
+        shape: the shape of its KV cache.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    shape: KVShape
+
+    @property
+    def is_reasoner(self) -> bool:
+        """True for the bundled model, which was trained on worksheets."""
+        return self.name == "reasoner"
+
+    @property
+    def element_format(self) -> str:
+        """The KV format in which this model's own cache stores an element: ``fp32``, ``fp16`` or ``bf16``."""
+        return {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self.model.dtype]
+
+    def prompt_ids(self, worksheet: Worksheet) -> torch.Tensor:
+        """Token ids ``[1, prompt_length]`` of the worksheet; for any but the reasoner, instructions come first."""
+        text = worksheet.prompt if self.is_reasoner else INSTRUCTION + worksheet.prompt
+        has_template = bool(self.tokenizer.chat_template)  # a template writes the special tokens itself
+        if has_template:
+            message = [{"role": "user", "content": text}]
+            text = self.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
+        tokens = self.tokenizer(text, add_special_tokens=not has_template, return_tensors="pt")
+        return tokens.input_ids.to(self.model.device)
+
+
+def load_reasoner() -> Loaded:
+    """Load the bundled reasoner, in float32 on the CPU: offline, and the same digits on every machine."""
+    model = AutoModelForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32, local_files_only=True).eval()
+    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS, local_files_only=True)
+    return Loaded("reasoner", model, tokenizer, KVShape.from_config(model.config))
+
+
+def load_model(name: str | None = None) -> Loaded:
+    """Load a model by hub id or folder; without a name, the one that ``COURSE_MODEL`` names, else the reasoner.
+
+    Only a hub id that is not in the local cache needs a network.
+
+    Raises:
+        ValueError: in one line, if there is no such model, it has no RoPE, or its layers cannot be counted.
+        ConnectionError: if the model must be downloaded and the hub cannot be reached.
+        MemoryError: if weights and a cache of 4,096 tokens do not fit, with the predicted bytes.
+    """
+    name = name or os.environ.get(ENVIRONMENT_VARIABLE) or "reasoner"
+    if name == "reasoner":
+        return load_reasoner()
+    config = _fetch(AutoConfig, name)
+    require_rope(name, config)
+    device, shape = pick_device(), KVShape.from_config(config)
+    dtype = pick_dtype(device)
+    require_memory(name, config, shape, device, dtype)
+    model = _fetch(AutoModelForCausalLM, name, dtype=dtype).to(device).eval()
+    return Loaded(name, model, _fetch(AutoTokenizer, name), shape)
+
+
+def pick_device() -> str:
+    """``cuda``, ``mps`` or ``cpu``, the first that this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def pick_dtype(device: str) -> torch.dtype:
+    """A dtype the device computes natively: bfloat16 from compute capability 8.0 on, else float16; float32 on a CPU."""
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    return torch.float16 if device == "mps" else torch.float32
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a program can still get on the device; on a CPU or Apple chip, of main memory."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+
+
+def describe_machine() -> dict[str, str | int]:
+    """What stands beside every saved measurement: processor, cores, accelerator, and the versions that matter."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in _lines(cpuinfo) if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def require_rope(name: str, config: Any) -> None:
+    """Raise unless the model turns its keys by position (RoPE), on which the later lessons stand."""
+    text = config.get_text_config(decoder=True)
+    if not getattr(text, "rope_parameters", None):
+        raise ValueError(f"{name} ({config.model_type}) has no RoPE; this course needs a model with rotary positions")
+
+
+def require_memory(name: str, config: Any, shape: KVShape, device: str, dtype: torch.dtype) -> None:
+    """Raise, with the predicted bytes, unless weights and a short cache fit into the device's free memory."""
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters()) * dtype.itemsize
+    cache, free = shape.bytes(CONTEXT, kv_format="fp32" if dtype.itemsize == 4 else "fp16"), free_memory(device)
+    if weights + cache > free:
+        needs = f"{format_bytes(weights)} for weights and {format_bytes(cache)} for a cache of {CONTEXT:,} tokens"
+        raise MemoryError(f"{name} needs {needs}; {device} has {format_bytes(free)} free")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _fetch(loader: Any, name: str, **options: Any) -> Any:
+    """``loader.from_pretrained(name)``, with its long errors said in one line."""
+    is_folder = Path(name).is_dir()
+    if not is_folder and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ValueError(f"no such model: there is no folder {name!r}")
+    try:
+        return loader.from_pretrained(name, local_files_only=is_folder, **options)
+    except (OSError, ValueError) as error:
+        raise _one_line(name, error) from error
+
+
+def _one_line(name: str, error: BaseException) -> Exception:
+    """The error in the reader's words: no such model, no network, or the first line of what transformers said."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
+        return ValueError(f"no such model: the hub knows no {name!r} (or it is private)")
+    if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes):
+        return ConnectionError(f"no network: {name!r} is not on this machine and the model hub cannot be reached")
+    return ValueError(f"{name!r} could not be loaded: {str(error).strip().splitlines()[0]}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,109 @@
+"""Pure draw functions: data in, ``Figure`` out. Lessons, controls and tests all call the same ones.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; every line has a second mark besides its colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from helpers.footprint import format_bytes
+
+BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#595959"
+SIZE = (8.0, 3.6)  # inches; as wide as a laptop's notebook column
+
+
+def cache_climb(
+    tokens: Sequence[int], measured: Sequence[int], prompt_length: int, predicted: Sequence[int], tokens_at_end: int
+) -> Figure:
+    """The cache's measured bytes over tokens seen, with the formula's prediction drawn through to the end.
+
+    Args:
+        tokens: tokens seen after each step.
+        measured: bytes held after each step.
+        prompt_length: where the prompt ends and the thought begins, in tokens.
+        predicted: bytes the formula gives at 0, ..., ``tokens_at_end`` tokens.
+        tokens_at_end: right end of the axis, so that the picture does not rescale while it grows.
+    """
+    figure, ax = _axes("tokens seen (prompt and thought)", "KV cache")
+    ax.plot(range(tokens_at_end + 1), predicted, color=GREY, linestyle="--", linewidth=1.2, label="formula")
+    ax.plot(tokens, measured, color=BLUE, linewidth=3, label="measured")
+    ax.plot(tokens[-1:], measured[-1:], "o", color=BLUE)
+    ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
+    ax.set_xlim(0, tokens_at_end)
+    ax.set_ylim(0, predicted[-1] * 1.05)
+    _bytes_axis(ax)
+    ax.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_cache: Sequence[float]) -> Figure:
+    """Milliseconds for one more token, with a cache and without, over the length of the text so far."""
+    figure, ax = _axes("tokens already in the text", "time for one more token (ms)")
+    ax.plot(lengths, [1e3 * t for t in without_cache], "s--", color=RED, label="without a cache: read everything again")
+    ax.plot(lengths, [1e3 * t for t in with_cache], "o-", color=BLUE, label="with a cache: read one token")
+    ax.set_ylim(bottom=0)
+    ax.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
+    """Two bars per layer: bytes by the formula, bytes of the tensors."""
+    figure, ax = _axes("layer", "KV cache")
+    layers = range(len(predicted))
+    ax.bar([i - 0.2 for i in layers], predicted, 0.38, color="white", edgecolor=GREY, hatch="//", label="formula")
+    ax.bar([i + 0.2 for i in layers], measured, 0.38, color=BLUE, label="measured")
+    ax.set_xticks(list(layers))
+    ax.set_ylim(0, 1.3 * max([*predicted, *measured]))
+    _bytes_axis(ax)
+    ax.legend(loc="upper right", frameon=False, ncols=2)
+    return figure
+
+
+def memory_wall(
+    tokens: Sequence[int], fixed: float, weights: float, cache: Sequence[float], capacity: float, dies_at: float
+) -> Figure:
+    """Memory over tokens: overhead and weights flat, the cache climbing on top of them, the card's limit, the end.
+
+    Args:
+        tokens: tokens per sequence, the x axis.
+        fixed: bytes of overhead.
+        weights: bytes of weights.
+        cache: bytes of all sequences' caches at each of ``tokens``.
+        capacity: bytes of memory on the card.
+        dies_at: the last number of tokens that fits; beyond the axis or infinite if the run survives it.
+    """
+    figure, ax = _axes("tokens per sequence", "memory")
+    base = [fixed + weights for _ in tokens]
+    top = [b + c for b, c in zip(base, cache, strict=True)]
+    ax.fill_between(tokens, 0, fixed, color=GREY, alpha=0.55, linewidth=0, label="overhead")
+    ax.fill_between(tokens, fixed, base, color=ORANGE, alpha=0.65, linewidth=0, label="weights: flat")
+    ax.fill_between(tokens, base, top, color=SKY, alpha=0.8, linewidth=0, hatch="//", edgecolor=BLUE, label="KV cache")
+    ax.axhline(capacity, color=RED, linestyle="--", linewidth=2, label="the card's limit")
+    if 0 < dies_at < tokens[-1]:
+        ax.axvline(dies_at, color=RED, linewidth=1)
+        ax.plot([dies_at], [capacity], "X", color=RED, markersize=11, label="out of memory")
+    ax.set_xlim(0, tokens[-1])
+    ax.set_ylim(0, 1.15 * max(capacity, top[-1]))
+    _bytes_axis(ax)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
+def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    ax = figure.subplots()
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", alpha=0.25)
+    return figure, ax
+
+
+def _bytes_axis(ax: Axes) -> None:
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_bytes(y) if y else "0"))
