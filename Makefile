@@ -21,6 +21,7 @@ test: .venv/test.done
 
 notebooks: .venv/test.done
 	$(BIN)/python -m tests.normalise $(ARGS)
+	$(BIN)/python -m tests.readme_figure
 
 clean:
 	rm -rf .venv

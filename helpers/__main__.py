@@ -10,7 +10,7 @@ OVERHEAD = 0.75 * GiB  # an assumption without a primary source; lesson 03 measu
 
 
 def report() -> str:
-    """This machine, and for each model of the catalog the 4-bit weights and the longest fp16 context that fit."""
+    """This machine; and for each model of the catalog its 4-bit weights and the tokens of fp16 cache that fit too."""
     machine, device = describe_machine(), pick_device()
     free = free_memory(device)
     lines = [
@@ -20,7 +20,7 @@ def report() -> str:
         f"Models run  on {device}, as {str(pick_dtype(device)).removeprefix('torch.')}; {format_bytes(free)} are free",
         "",
         f"If all of it went to one model, with {format_bytes(OVERHEAD)} of overhead:",
-        f"{'model':16}{'weights, 4-bit':>15}{'longest context':>18}",
+        f"{'model':16}{'weights, 4-bit':>15}{'tokens that fit':>18}",
     ]
     return "\n".join([*lines, *(_model_line(name, free) for name in MODELS)])
 

@@ -9,55 +9,17 @@ Source of the formula: every layer keeps one key row and one value row per KV he
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from numbers import Integral
 from typing import Any
 
-from helpers.catalog import KV_LAYOUTS, WEIGHT_BITS, GiB, KiB, MiB
+from helpers.catalog import WEIGHT_BITS, GiB, KiB, MiB
+from helpers.layer_kv import KVFormat, LayerKV, read_layers
 
-KVFormat = str | tuple[str, str]  # one name for both, or (format of K, format of V)
-
-KIND_OF_LAYER_TYPE = {
-    "full_attention": "full",
-    "sliding_attention": "sliding",
-    "chunked_attention": "sliding",
-    "linear_attention": "none",
-}
-
-
-@dataclass(frozen=True)
-class LayerKV:
-    """What one layer keeps of one token.
-
-    Attributes:
-        kind: ``full`` keeps every token; ``sliding`` the last ``window - 1``, which with the token being read make up
-            the window; ``latent`` one compressed row for all heads; ``none`` nothing per token (a recurrent layer).
-        n_kv_heads: key-value heads; 1 for ``latent``.
-        k_dim: numbers per key row; for ``latent`` the compressed row of keys and values together.
-        v_dim: numbers per value row; for ``latent`` the small rotated key that cannot be compressed.
-        window: tokens a sliding layer sees, otherwise None.
-    """
-
-    kind: str
-    n_kv_heads: int
-    k_dim: int
-    v_dim: int
-    window: int | None = None
-
-    def rows(self, tokens: int) -> int:
-        """Rows kept per KV head after ``tokens`` tokens."""
-        if self.kind == "none":
-            return 0
-        return min(tokens, self.window - 1) if self.kind == "sliding" else tokens
-
-    def token_bytes(self, kv_format: KVFormat = "fp16") -> int:
-        """Bytes of one token's rows, K and V, over all KV heads of the layer."""
-        k_format, v_format = split_format(kv_format)
-        return self.n_kv_heads * (row_bytes(self.k_dim, k_format) + row_bytes(self.v_dim, v_format))
+_UNITS = ((GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB"))
 
 
 @dataclass(frozen=True)
@@ -100,18 +62,14 @@ class KVShape:
         Raises:
             ValueError: if a field is missing or a layer is of a kind that this course cannot count.
         """
-        fields = _config_fields(config)
-        layers = tuple(_layer(fields, kind) for kind in _layer_kinds(fields))
+        layers, fixed_bytes = read_layers(config)
         first = next((layer for layer in layers if layer.kind != "none"), layers[0])
         head_dim = first.k_dim + first.v_dim if first.kind == "latent" else first.k_dim
-        state = _state_bytes(fields) if any(layer.kind == "none" for layer in layers) else 0
-        n_recurrent = sum(layer.kind == "none" for layer in layers)
-        return cls(len(layers), first.n_kv_heads, head_dim, layers, fixed_bytes=n_recurrent * state)
+        return cls(len(layers), first.n_kv_heads, head_dim, layers, fixed_bytes)
 
     def bytes(self, tokens: int, sequences: int = 1, kv_format: KVFormat = "fp16") -> int:
         """Bytes of the cache after ``tokens`` tokens in each of ``sequences`` sequences, recurrent state left out."""
-        require_count("tokens", tokens, least=0)
-        require_count("sequences", sequences, least=0)
+        tokens, sequences = require_count("tokens", tokens, least=0), require_count("sequences", sequences, least=0)
         alike = Counter(self.layers)
         return sequences * sum(n * layer.rows(tokens) * layer.token_bytes(kv_format) for layer, n in alike.items())
 
@@ -186,97 +144,19 @@ def decode_ceiling(bandwidth: float, weights: float, kv_bytes: float) -> float:
     return bandwidth / (weights + kv_bytes)
 
 
-def row_bytes(dim: int, kv_format: str) -> int:
-    """Bytes of one row of ``dim`` numbers stored in a KV format, its scales included."""
-    if kv_format not in KV_LAYOUTS:
-        raise ValueError(f"kv_format is {kv_format!r}; it may be {', '.join(KV_LAYOUTS)}")
-    layout = KV_LAYOUTS[kv_format]
-    if dim % layout.values_per_group:
-        raise ValueError(f"{kv_format} stores {layout.values_per_group} numbers at a time, which a row of {dim} is not")
-    return dim // layout.values_per_group * layout.bytes_per_group
-
-
-def split_format(kv_format: KVFormat) -> tuple[str, str]:
-    """The formats of K and of V, from one name or a pair."""
-    return (kv_format, kv_format) if isinstance(kv_format, str) else tuple(kv_format)
-
-
 def format_bytes(n: float) -> str:
     """Bytes as people read them, in powers of 1024: ``format_bytes(43_008)`` is ``'42.0 KiB'``."""
-    for unit, name in ((GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB")):
-        if abs(n) >= unit:
-            return f"{n / unit:,.1f} {name}"
-    return f"{n:,.0f} B"
+    unit, name = binary_unit(n)
+    return f"{n:,.0f} B" if unit == 1 else f"{n / unit:,.1f} {name}"
 
 
-def require_count(name: str, value: int, least: int) -> None:
-    """Raise one clear line unless ``value`` is a whole number of ``least`` or more."""
-    if not isinstance(value, int) or value < least:
+def binary_unit(n: float) -> tuple[int, str]:
+    """The largest unit of 1024 to some power that ``n`` bytes fill at least once: its bytes and its name."""
+    return next(((unit, name) for unit, name in _UNITS if abs(n) >= unit), (1, "B"))
+
+
+def require_count(name: str, value: Any, least: int) -> int:
+    """The value as an int; raise one clear line unless it is a whole number of ``least`` or more."""
+    if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of {least} or more")
-
-
-def _config_fields(config: Any) -> dict[str, Any]:
-    """The language model's part of a config, as a dict."""
-    if isinstance(config, str | Path):
-        path = Path(config)
-        path = path / "config.json" if path.is_dir() else path
-        if not path.is_file():
-            raise ValueError(f"config is {str(config)!r}; no such file, or no config.json in that folder")
-        config = json.loads(path.read_text())
-    fields = config if isinstance(config, dict) else config.to_dict()
-    return fields.get("text_config") or fields
-
-
-def _get(fields: dict[str, Any], name: str) -> Any:
-    if fields.get(name) is None:
-        raise ValueError(f"the config (model_type {fields.get('model_type')!r}) names no {name}")
-    return fields[name]
-
-
-def _layer_kinds(fields: dict[str, Any]) -> list[str]:
-    """One kind per layer; where the file does not list them, the rule that transformers applies to its model_type."""
-    n_layers, model_type = _get(fields, "num_hidden_layers"), fields.get("model_type", "")
-    if fields.get("kv_lora_rank"):
-        return ["latent"] * n_layers
-    if fields.get("layer_types"):
-        return [_kind(layer_type) for layer_type in fields["layer_types"]]
-    every = fields.get("full_attention_interval") or (4 if model_type == "qwen3_next" else None)
-    if every:
-        return ["full" if (i + 1) % every == 0 else "none" for i in range(n_layers)]
-    window, first_sliding = fields.get("sliding_window"), 0
-    pattern = fields.get("sliding_window_pattern") or {"gemma3_text": 6, "gpt_oss": 2, "gemma2": 2}.get(model_type, 0)
-    if "use_sliding_window" in fields:  # Qwen2 and Qwen3 files name a window and then do not use it
-        window = window if fields["use_sliding_window"] else None
-        first_sliding = fields.get("max_window_layers", 0)
-    return [
-        "sliding" if window and i >= first_sliding and not (pattern and (i + 1) % pattern == 0) else "full"
-        for i in range(n_layers)
-    ]
-
-
-def _kind(layer_type: str) -> str:
-    if layer_type not in KIND_OF_LAYER_TYPE:
-        raise ValueError(f"layer type {layer_type!r} cannot be counted; known are {', '.join(KIND_OF_LAYER_TYPE)}")
-    return KIND_OF_LAYER_TYPE[layer_type]
-
-
-def _layer(fields: dict[str, Any], kind: str) -> LayerKV:
-    if kind == "latent":
-        return LayerKV(kind, 1, _get(fields, "kv_lora_rank"), _get(fields, "qk_rope_head_dim"))
-    n_heads = _get(fields, "num_attention_heads")
-    n_kv_heads = fields.get("num_key_value_heads") or n_heads  # no field: one KV head per query head
-    head_dim = fields.get("head_dim") or _get(fields, "hidden_size") // n_heads  # only where the file names no head_dim
-    window = fields.get("attention_chunk_size") or fields.get("sliding_window")
-    return LayerKV(kind, n_kv_heads, head_dim, head_dim, window if kind == "sliding" else None)
-
-
-def _state_bytes(fields: dict[str, Any]) -> int:
-    """Bytes of one gated-delta-rule layer's state per sequence: a convolution window and one matrix per value head.
-
-    The matrices are float32 whatever the weights are, as transformers computes them.
-    """
-    k_heads, k_dim = _get(fields, "linear_num_key_heads"), _get(fields, "linear_key_head_dim")
-    v_heads, v_dim = _get(fields, "linear_num_value_heads"), _get(fields, "linear_value_head_dim")
-    element = 4 if "float32" in str(fields.get("dtype") or fields.get("torch_dtype") or "bfloat16") else 2
-    convolution = (2 * k_heads * k_dim + v_heads * v_dim) * _get(fields, "linear_conv_kernel_dim") * element
-    return convolution + v_heads * k_dim * v_dim * 4
+    return int(value)

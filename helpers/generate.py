@@ -34,24 +34,23 @@ def generate(
     Raises:
         ValueError: if ``input_ids`` or ``max_new_tokens`` is out of range.
     """
-    if input_ids.ndim != 2 or not input_ids.shape[1]:
+    if input_ids.ndim != 2 or not input_ids.numel():
         raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}; it must be [batch, prompt_length], not empty")
     require_count("max_new_tokens", max_new_tokens, least=1)
     trace = Trace(input_ids.shape[1], [[] for _ in input_ids])
-    end = end_tokens(model)
-    ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+    end = torch.tensor(end_tokens(model), device=input_ids.device)
+    last = input_ids[:, -1]
+    ended = torch.zeros_like(last, dtype=torch.bool)
     step_input = input_ids  # prefill reads the whole prompt at once; every later step reads one token
     for _ in range(max_new_tokens):
-        next_token = predict_next(model, step_input, cache)  # [batch]
-        if end:
-            next_token = torch.where(ended, end[0], next_token)
-            ended |= torch.isin(next_token, torch.tensor(end, device=ended.device))
-        trace.record(next_token.tolist(), cache)
+        last = torch.where(ended, last, predict_next(model, step_input, cache))  # [batch]
+        ended |= torch.isin(last, end)
+        trace.record(last.tolist(), cache)
         if on_step is not None:
             on_step(trace)
         if ended.all():
             break
-        step_input = next_token[:, None]
+        step_input = last[:, None]
     return trace
 
 

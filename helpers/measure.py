@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +47,16 @@ class Trace:
     def tokens_per_second(self) -> float:
         """Decoded tokens per second of one sequence, the prefill left out."""
         return (len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0])
+
+
+def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
+    """The median time of several calls, since single ones vary: other programs, clocks, memory."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
 
 
 def layer_bytes(cache: Any) -> list[int]:

@@ -20,6 +20,7 @@ from helpers.reasoner import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
 CONTEXT = 4096  # tokens of cache that must fit beside the weights before we load a model
+ALL_THREADS = torch.get_num_threads()
 INSTRUCTION = (
     "Each line below defines a name. A formula is written operator first: '+ a b' is a plus b, '-' is minus, '*' is "
     "times, and only the last digit of a result counts (modulo 10). Work the formulas one by one, then answer the "
@@ -65,7 +66,12 @@ class Loaded:
 
 
 def load_reasoner() -> Loaded:
-    """Load the bundled reasoner, in float32 on the CPU: offline, and the same digits on every machine."""
+    """Load the bundled reasoner, in float32 on the CPU: offline, and the same digits on every machine.
+
+    torch then works on one thread. The reasoner's matrices are too small to share out, and threads that wait for each
+    other spin: with one of two cores busy elsewhere, two threads took 31 s for what one did in 1.2 s.
+    """
+    torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS, local_files_only=True)
     return Loaded("reasoner", model, tokenizer, KVShape.from_config(model.config))
@@ -89,6 +95,7 @@ def load_model(name: str | None = None) -> Loaded:
     device, shape = pick_device(), KVShape.from_config(config)
     dtype = pick_dtype(device)
     require_memory(name, config, shape, device, dtype)
+    torch.set_num_threads(ALL_THREADS)
     model = _fetch(AutoModelForCausalLM, name, dtype=dtype).to(device).eval()
     return Loaded(name, model, _fetch(AutoTokenizer, name), shape)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from helpers.footprint import format_bytes
+from helpers.footprint import binary_unit, format_bytes
 
 BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#595959"
 SIZE = (8.0, 3.6)  # inches; as wide as a laptop's notebook column
@@ -36,7 +37,7 @@ def cache_climb(
     ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
     ax.set_xlim(0, tokens_at_end)
     ax.set_ylim(0, predicted[-1] * 1.05)
-    _bytes_axis(ax)
+    _bytes_axis(ax.yaxis, predicted[-1])
     ax.legend(loc="upper left", frameon=False)
     return figure
 
@@ -59,8 +60,20 @@ def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
     ax.bar([i + 0.2 for i in layers], measured, 0.38, color=BLUE, label="measured")
     ax.set_xticks(list(layers))
     ax.set_ylim(0, 1.3 * max([*predicted, *measured]))
-    _bytes_axis(ax)
+    _bytes_axis(ax.yaxis, max([*predicted, *measured]))
     ax.legend(loc="upper right", frameon=False, ncols=2)
+    return figure
+
+
+def bytes_by_model(names: Sequence[str], values: Sequence[float]) -> Figure:
+    """One horizontal bar per model, with its bytes written out at the end of the bar."""
+    figure, ax = _axes("KV cache of one sequence", "")
+    bars = ax.barh(list(names), list(values), color=SKY, edgecolor=BLUE)
+    ax.bar_label(bars, [f" {format_bytes(value)}" for value in values])
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    ax.grid(visible=False)
+    _bytes_axis(ax.xaxis, max(values))
     return figure
 
 
@@ -89,7 +102,7 @@ def memory_wall(
         ax.plot([dies_at], [capacity], "X", color=RED, markersize=11, label="out of memory")
     ax.set_xlim(0, tokens[-1])
     ax.set_ylim(0, 1.15 * max(capacity, top[-1]))
-    _bytes_axis(ax)
+    _bytes_axis(ax.yaxis, max(capacity, top[-1]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
@@ -105,5 +118,9 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     return figure, ax
 
 
-def _bytes_axis(ax: Axes) -> None:
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_bytes(y) if y else "0"))
+def _bytes_axis(axis: Axis, top: float) -> None:
+    """Round ticks in one power-of-1024 unit; matplotlib's own would be round in bytes, such as 976.6 KiB."""
+    unit, name = binary_unit(top)
+    ticks = MaxNLocator(nbins=6, steps=[1, 2, 4, 5, 8, 10]).tick_values(0, top / unit)
+    axis.set_major_locator(FixedLocator([unit * tick for tick in ticks]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g} {name}" if value else "0"))

@@ -183,9 +183,10 @@ def wall_frame(
     if budget.total > capacity:
         verdict = f"It dies after token {dies_at:,}" if dies_at else "Not even one token fits"
     caption = (
-        f"Figure: memory of {model} on {card} as the context grows to {context:,} tokens in each of {sequences} "
-        f"sequence{'s' * (sequences > 1)}. Weights {format_bytes(weights)}, overhead {format_bytes(overhead)}, KV cache at the "
-        f"end {format_bytes(budget.cache)}: {format_bytes(budget.total)} of {format_bytes(capacity)}. {verdict}."
+        f"Figure: memory of {model} on {card} over the context, {sequences} sequence{'s' * (sequences > 1)} growing to "
+        f"{context:,} tokens{' each' * (sequences > 1)}. Weights {format_bytes(weights)}, overhead "
+        f"{format_bytes(overhead)}, KV cache at the end {format_bytes(budget.cache)}: {format_bytes(budget.total)} in "
+        f"all; the card has {format_bytes(capacity)}. {verdict}."
     )
     return plots.memory_wall(tokens, overhead, weights, cache, capacity, dies_at), caption
 
@@ -201,6 +202,25 @@ def wall_control() -> Picture:
         context=_slider(ipywidgets.SelectionSlider, "context", options=_POWERS, value=32_768),
         sequences=_slider(ipywidgets.IntSlider, "sequences", min=1, max=32, value=1),
     )
+
+
+def models_frame(kv_format: str, tokens: int) -> Frame:
+    """The KV cache of each model in the catalog after the same number of tokens, the biggest first."""
+    sizes = {
+        name: KVShape.from_config(model.config).bytes(tokens, kv_format=kv_format) for name, model in MODELS.items()
+    }
+    names = sorted(sizes, key=sizes.__getitem__, reverse=True)
+    caption = (
+        f"Figure: horizontal bars, one per model: bytes in the KV cache after {tokens:,} tokens stored as {kv_format}. "
+        f"From {format_bytes(sizes[names[-1]])} ({names[-1]}) to {format_bytes(sizes[names[0]])} ({names[0]})."
+    )
+    return plots.bytes_by_model(names, [sizes[name] for name in names]), caption
+
+
+def models_control() -> Picture:
+    """The KV cache of every model in the catalog, with its controls: KV format and tokens."""
+    tokens = _slider(ipywidgets.SelectionSlider, "tokens", options=_POWERS, value=32_768)
+    return control(models_frame, kv_format=_choice("KV format", KV_LAYOUTS, "fp16"), tokens=tokens)
 
 
 def _choice(label: str, options: Sequence[str] | dict[str, Any], value: str) -> ipywidgets.Dropdown:

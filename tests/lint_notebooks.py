@@ -54,11 +54,11 @@ FILE_NAME = re.compile(r"\S+\.(?:png|jpe?g|svg|gif|webp)", re.IGNORECASE)
 THIS_HOST = r"127\.0\.0\.1\b"
 ADDRESS = re.compile(rf"\b(?:https?|ftp)://(?!{THIS_HOST})[^\s'\"]*|\b(?!{THIS_HOST})\d{{1,3}}(?:\.\d{{1,3}}){{3}}\b")
 LOCAL_LINK = re.compile(r"(?:^|//)(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?![\w.-])", re.IGNORECASE)
-# Only an absolute path is one machine's own: 'site.org/home/' and '../tmp/' are not.
+# Only an absolute path is one machine's own: after a host, '..' or '~' the same letters are not.
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|home|work|tmp|Users)/")
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 DIFFICULTY = re.compile(r"(easy|moderate|hard), \d+ minutes", re.IGNORECASE)
-EXERCISE = re.compile(r"\bExercise\b", re.IGNORECASE)
+EXERCISE = re.compile(r"\bExercise\b")
 PROMISE = "After this lesson you can"
 
 
@@ -166,22 +166,23 @@ def tags_are_not_comments(notebook: Notebook) -> list[str]:
 
 
 def one_title(notebook: Notebook) -> list[str]:
-    """One H1, and it stands in the first cell."""
+    """One H1: the first heading, in the first cell."""
     titles = page(notebook).find_all("h1")
     if len(titles) != 1:
         places = ", ".join(_cell_of(title) for title in titles) or "no cell"
         return [f"the notebook has {len(titles)} H1 headings, not 1: {places}"]
-    first = where(notebook, 0)
-    return [] if _cell_of(titles[0]) == first else [f"{_cell_of(titles[0])} has the H1, which belongs in {first}"]
+    [title], first = titles, where(notebook, 0)
+    if _cell_of(title) == first and title.find_previous(HEADINGS) is None:
+        return []
+    return [f"{_cell_of(title)} has the H1, which belongs at the head of {first}"]
 
 
 def no_skipped_heading(notebook: Notebook) -> list[str]:
     """A heading is at most one level below the heading before it."""
-    problems, before = [], 0
+    problems, before = [], 1  # a missing title is another rule's matter
     for heading in page(notebook).find_all(HEADINGS):
         if _level(heading) > before + 1:
-            place = f"after H{before}" if before else "as the first heading"
-            problems.append(f"{_cell_of(heading)} skips a heading level: H{_level(heading)} {place}")
+            problems.append(f"{_cell_of(heading)} skips a heading level: H{_level(heading)} after H{before}")
         before = _level(heading)
     return problems
 

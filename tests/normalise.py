@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,11 @@ def read(path: Path) -> NotebookNode:
 def _give_ids(raw: dict[str, Any]) -> None:
     # nbformat would invent random ids, new ones at each reading.
     raw["nbformat_minor"] = max(raw["nbformat_minor"], 5)
-    seen: set[str] = set()
+    taken = {cell.get("id") for cell in raw["cells"]}
+    seen = {None}
     for index, cell in enumerate(raw["cells"]):
-        if cell.get("id", "") in seen | {""}:
-            cell["id"] = f"cell-{index}"
+        if cell.get("id") in seen:
+            cell["id"] = next(name for n in count(index) if (name := f"cell-{n}") not in taken | seen)
         seen.add(cell["id"])
 
 

@@ -1,4 +1,4 @@
-"""Every solution is proven: put in its exercise's place, it runs and the lesson's own check says so."""
+"""Every solution is proven: put in the place of its exercise's three dots, it runs and the lesson's check says so."""
 
 import copy
 import re
@@ -12,6 +12,7 @@ from tests.normalise import NOTEBOOKS, CellFailed, execute, read
 
 SOLVED, UNSOLVED = "Right", "Not yet"
 FOLD = re.compile(r"<details\b.*?</details>", re.DOTALL)
+STUB_LINE = re.compile(r"^\w+ = \.\.\.$", re.MULTILINE)
 SUMMARY = re.compile(r"<summary[^>]*>(.*?)</summary>", re.DOTALL)
 PYTHON = re.compile(r"^```python[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -40,6 +41,7 @@ def find_exercises(notebook):
         name = where(notebook, index)
         if cell.cell_type == "code" and "exercise" in tags(cell):
             _expect(waiting is None, f"{name} follows an exercise that has no solution")
+            _expect(STUB_LINE.search(source(cell)), f"{name} has no line such as 'my_answer = ...'")
             waiting = index
         elif cell.cell_type == "markdown" and (code := solution_code(source(cell))):
             _expect(waiting is not None, f"{name} solves no cell tagged exercise, or one that has a solution already")
@@ -64,7 +66,7 @@ def solution_problems(notebook, folder):
     solved = copy.deepcopy(notebook)
     exercises = find_exercises(solved)
     for index, code in exercises.items():
-        solved.cells[index].source = code
+        solved.cells[index].source = STUB_LINE.sub(lambda _, code=code: code, solved.cells[index].source, count=1)
     execute(solved, folder)
     texts = {where(notebook, index): said(solved.cells[index]) for index in exercises}
     return [
@@ -103,7 +105,7 @@ def fold(title, code):
     return f"<details><summary>{title}</summary>\n\n```python\n{code}\n```\n\n</details>"
 
 
-def lesson(solution="answer = 2 + 2\ncheck(answer)", title="Solution"):
+def lesson(solution="answer = 2 + 2", title="Solution"):
     exercise = nbformat.v4.new_code_cell(STUB, metadata={"tags": ["exercise"]})
     exercise.outputs = [nbformat.v4.new_output("stream", text="Not yet: two and two?\n")]
     made = [nbformat.v4.new_code_cell(CHECK), nbformat.v4.new_code_cell("pass"), exercise]
@@ -119,16 +121,19 @@ def test_a_right_solution_is_accepted(tmp_path: Path):
 
 
 def test_a_wrong_solution_is_caught(tmp_path: Path):
-    assert "Not yet" in solution_problems(lesson("check(5)"), tmp_path)[0]
+    assert "Not yet" in solution_problems(lesson("answer = 5"), tmp_path)[0]
 
 
-def test_a_solution_that_is_never_checked_is_caught(tmp_path: Path):
-    assert "says ''" in solution_problems(lesson("answer = 2 + 2"), tmp_path)[0]
+def test_an_exercise_with_nothing_to_fill_in_is_caught():
+    notebook = lesson()
+    notebook.cells[2].source = "check(4)"
+    with pytest.raises(ValueError, match=r"cell 2 .* has no line such as"):
+        find_exercises(notebook)
 
 
 def test_a_solution_that_raises_is_caught(tmp_path: Path):
     with pytest.raises(CellFailed, match=r"cell 2 .* raised NameError"):
-        solution_problems(lesson("check(anser)"), tmp_path)
+        solution_problems(lesson("answer = anser"), tmp_path)
 
 
 def test_a_stub_that_passes_is_caught():

@@ -217,7 +217,7 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description="Train the reasoner.")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
-    parser.add_argument("--tokens", type=float, default=13e6)
+    parser.add_argument("--tokens", type=float, default=9e6)
     parser.add_argument("--lines", type=int, default=42)
     parser.add_argument("--batch-tokens", type=int, default=4_000)
     parser.add_argument("--device", default=pick_device())

@@ -1,0 +1,130 @@
+"""Small twins of published models: layer pattern and head ratio of the original, few and narrow layers, random weights.
+
+Shared by the tests that run a model of another family than the reasoner's.
+"""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from helpers.catalog import MODELS
+
+WINDOW = 8
+VOCABULARY = 64
+# What decides neither the layer pattern nor the rows of the cache; a field that the published file lacks stays out,
+# but for the vocabulary, whose default would be most of the model.
+NARROW = {
+    "intermediate_size": 16,
+    "max_position_embeddings": 512,
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_routed_experts": 16,  # 8 groups of 2, the default that DeepSeek-V3's entry leaves out
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 8,
+    "shared_expert_intermediate_size": 8,
+    "q_lora_rank": 12,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 10,
+    "query_pre_attn_scalar": 16,
+    # These decide the cache: small, and no two alike.
+    "head_dim": 16,
+    "kv_lora_rank": 14,
+    "qk_rope_head_dim": 4,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 12,
+}
+N_LAYERS = {"gemma3_text": 8, "qwen3_next": 8, "gpt_oss": 4}  # at least one full period; 3 for the rest
+
+
+def shrink(config):
+    """The ``config.json`` of the catalog, made small, with the same fields left out."""
+    if "text_config" in config:
+        return config | {"text_config": shrink(config["text_config"])}
+    n_layers = N_LAYERS.get(config["model_type"], 3)
+    group_size = config["num_attention_heads"] // config["num_key_value_heads"]
+    small = {name: NARROW.get(name, value) for name, value in config.items()}
+    small |= {
+        "num_hidden_layers": n_layers,
+        "num_key_value_heads": 2,
+        "num_attention_heads": 2 * group_size,
+        "hidden_size": 8 * 2 * group_size,  # head_dim is 8 only where the file names none
+        "vocab_size": VOCABULARY,
+    }
+    if config.get("sliding_window"):
+        small["sliding_window"] = WINDOW
+    if config.get("layer_types"):
+        small["layer_types"] = config["layer_types"][:n_layers]
+    if config.get("max_window_layers"):
+        small["max_window_layers"] = n_layers
+    return small
+
+
+def plain(model_type, **fields):
+    """The ``config.json`` of a small model whose head_dim is not hidden_size / num_attention_heads."""
+    small = {
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_size": 32,
+        "intermediate_size": 16,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": 512,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    return {"model_type": model_type} | small | fields
+
+
+CATALOG = {name: shrink(model.config) for name, model in MODELS.items()}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
+EXTRA = {
+    "Mistral with a window": plain("mistral", head_dim=16, sliding_window=WINDOW),
+    "Mistral without": plain("mistral", head_dim=16, sliding_window=None),
+    "Qwen2, window named, not used": plain(
+        "qwen2", use_sliding_window=False, sliding_window=WINDOW, max_window_layers=1
+    ),
+    "Qwen2, window from layer 1 on": plain(
+        "qwen2", use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1
+    ),
+    "Qwen2, window in every layer": plain("qwen2", use_sliding_window=True, sliding_window=WINDOW, max_window_layers=0),
+    "Qwen3, window from layer 2 on": plain(
+        "qwen3", head_dim=16, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=2
+    ),
+    "Qwen3-MoE": plain(
+        "qwen3_moe", head_dim=16, use_sliding_window=False, sliding_window=None, max_window_layers=3, **EXPERTS
+    ),
+    # transformers has no max_window_layers for this family: a window, once in use, is every layer's.
+    "Qwen3-MoE with a window": plain(
+        "qwen3_moe", head_dim=16, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=3, **EXPERTS
+    ),
+    "OLMo-2": plain("olmo2"),
+    "OLMo-2 that names no KV heads": plain("olmo2", num_key_value_heads=None),
+    "Granite": plain("granite"),
+    "Phi-3": plain("phi3", sliding_window=None),
+    "Phi-3 with a window": plain("phi3", sliding_window=WINDOW),
+    "Gemma-2": plain("gemma2", head_dim=16, sliding_window=WINDOW),
+    "Gemma-3 with another pattern": plain("gemma3_text", head_dim=16, sliding_window=WINDOW, sliding_window_pattern=2),
+    # As published: the file lists no layer types; every fourth layer is full.
+    "Llama-4": plain(
+        "llama4_text",
+        num_hidden_layers=5,
+        head_dim=16,
+        attention_chunk_size=WINDOW,
+        no_rope_layers=[],
+        interleave_moe_layer_step=5,
+        intermediate_size_mlp=16,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+    ),
+}
+FAMILIES = CATALOG | EXTRA
+
+
+def build(config, dtype=torch.float32, seed=0):
+    """The text model of a ``config.json``, with random weights that are the same on every call."""
+    torch.manual_seed(seed)
+    text_config = AutoConfig.for_model(**config).get_text_config()
+    return AutoModelForCausalLM.from_config(text_config, dtype=dtype).eval()

@@ -1,0 +1,505 @@
+"""What is drawn, what is said under it, and what the controls and checks do."""
+
+import io
+import itertools
+import math
+import re
+import warnings
+from types import SimpleNamespace
+
+import ipywidgets
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from helpers import plots, widgets
+from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card
+from helpers.checks import check_number
+from helpers.footprint import KVShape, format_bytes, max_tokens, weights_bytes
+from helpers.measure import Trace
+
+
+# --- Plots: data in, the same data in the artists --------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def warnings_are_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def rendered(figure):
+    """The axes, after a real drawing; every figure needs labels and, for a plot of several things, a legend."""
+    assert isinstance(figure, Figure)
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    [ax] = figure.axes
+    assert ax.get_xlabel()
+    return ax
+
+
+def line(ax, label):
+    [found] = [artist for artist in ax.lines if label in artist.get_label()]
+    return list(map(tuple, np.asarray(found.get_xydata()).tolist()))
+
+
+def band(ax, label):
+    """What ``fill_between`` filled: (x, lowest, highest) at each x."""
+    [found] = [artist for artist in ax.collections if label in artist.get_label()]
+    points = np.concatenate([path.vertices for path in found.get_paths()])
+    xs = sorted(set(points[:, 0].tolist()))
+    return [(x, points[points[:, 0] == x, 1].min(), points[points[:, 0] == x, 1].max()) for x in xs]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "measured", "prompt", "predicted"),
+    [
+        ([3, 4, 5], [30, 40, 50], 3, [10 * t for t in range(9)]),
+        ([1], [7], 1, [0, 7]),
+        ([], [], 0, [0, 5 * GiB]),
+        ([2], [0], 1, [0, 0, 0]),
+    ],
+    ids=["a run", "one step", "nothing yet", "no bytes"],
+)
+def test_cache_climb_draws_what_it_is_given(tokens, measured, prompt, predicted):
+    at_end = len(predicted) - 1
+    ax = rendered(plots.cache_climb(tokens, measured, prompt, predicted, at_end))
+    assert line(ax, "measured") == list(zip(tokens, measured, strict=True))
+    assert line(ax, "formula") == list(enumerate(predicted))
+    [span] = ax.patches
+    assert (span.get_x(), span.get_x() + span.get_width()) == (0, prompt)
+    assert ax.get_xlim() == (0, at_end)  # the picture does not rescale while it grows
+    assert ax.get_ylim()[1] >= predicted[-1]
+
+
+@pytest.mark.parametrize("lengths", [[16, 64, 256], [1]])
+def test_time_per_token_is_drawn_in_milliseconds(lengths):
+    with_cache, without = [0.5 for _ in lengths], [0.25 * n for n in lengths]  # seconds, exact in binary
+    ax = rendered(plots.time_per_token(lengths, with_cache, without))
+    assert line(ax, "with a cache") == [(n, 500) for n in lengths]
+    assert line(ax, "without a cache") == [(n, 250 * n) for n in lengths]
+    assert ax.get_ylim()[0] == 0
+    assert "ms" in ax.get_ylabel()
+
+
+@pytest.mark.parametrize(
+    ("predicted", "measured"), [([5, 6, 7], [5, 6, 8]), ([1], [1]), ([0, 0], [0, 0]), ([0, 9], [0, 9])]
+)
+def test_bytes_by_layer_draws_two_bars_per_layer(predicted, measured):
+    ax = rendered(plots.bytes_by_layer(predicted, measured))
+    by_formula, of_tensors = ax.containers
+    assert [bar.get_height() for bar in by_formula] == predicted
+    assert [bar.get_height() for bar in of_tensors] == measured
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["formula", "measured"]
+    for i, (left, right) in enumerate(zip(by_formula, of_tensors, strict=True)):
+        assert left.get_x() < i < right.get_x() + right.get_width()
+        assert left.get_x() + left.get_width() <= right.get_x() + 0.03
+
+
+@pytest.mark.parametrize("values", [[3 * GiB, 2 * GiB], [5], [0, 0]])
+def test_bytes_by_model_draws_one_bar_per_model(values):
+    names = [f"model {i}" for i in range(len(values))]
+    ax = rendered(plots.bytes_by_model(names, values))
+    [bars] = ax.containers
+    assert [bar.get_width() for bar in bars] == values
+    assert [label.get_text() for label in ax.get_yticklabels()] == names
+    assert [text.get_text().strip() for text in ax.texts] == [format_bytes(value) for value in values]
+
+
+def wall(dies_at, tokens=(0, 50, 100), fixed=1 * GiB, capacity=24 * GiB):
+    cache = [t * GiB / 5 for t in tokens]
+    return rendered(plots.memory_wall(list(tokens), fixed, 18 * GiB, cache, capacity, dies_at))
+
+
+def test_the_memory_wall_stacks_overhead_weights_and_cache():
+    ax = wall(dies_at=25)
+    xs = [0, 50, 100]
+    assert band(ax, "overhead") == [(x, 0, 1 * GiB) for x in xs]
+    assert band(ax, "weights") == [(x, 1 * GiB, 19 * GiB) for x in xs]
+    assert band(ax, "cache") == [(x, 19 * GiB, (19 + x / 5) * GiB) for x in xs]
+    assert {y for _, y in line(ax, "limit")} == {24 * GiB}
+    assert line(ax, "out of memory") == [(25, 24 * GiB)]
+    assert ax.get_ylim()[1] > 39 * GiB
+
+
+@pytest.mark.parametrize("dies_at", [math.inf, 100, 101, 10**9])
+def test_a_run_that_survives_the_axis_has_no_mark_of_death(dies_at):
+    assert [artist for artist in wall(dies_at).lines if "memory" in artist.get_label()] == []
+
+
+def test_the_memory_wall_survives_its_edges():
+    assert band(wall(dies_at=0), "cache")[-1][2] == 39 * GiB
+    assert band(wall(dies_at=1, tokens=(0, 1), fixed=0), "overhead") == [(0, 0, 0), (1, 0, 0)]
+    assert wall(dies_at=0, capacity=1).get_ylim()[1] > 39 * GiB
+
+
+@pytest.mark.parametrize("top", [1, 900, 5_000, 3 * 2**20, 24 * GiB, 3_000 * GiB])
+def test_ticks_are_round_in_one_unit(top):
+    ax = rendered(plots.bytes_by_layer([top], [top]))
+    ticks = [label.get_text() for label in ax.get_yticklabels()]
+    units = {text.split()[1] for text in ticks if text != "0"}
+    assert len(units) == 1
+    assert all(re.fullmatch(r"0|[\d,]+(\.\d{1,2})? (B|KiB|MiB|GiB)", text) for text in ticks)
+    shown = [y for y in ax.get_yticks() if y <= ax.get_ylim()[1]]
+    assert 3 <= len(shown) <= 9
+
+
+# --- Showing ---------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def shown(monkeypatch):
+    """Everything that is displayed, in order; each entry keeps the updates that it gets."""
+    entries = []
+
+    def display(data, metadata=None, raw=False, display_id=False):
+        entry = SimpleNamespace(data=data, metadata=metadata, updates=[])
+        entry.update = lambda data, metadata=None, raw=False: entry.updates.append(data)
+        assert raw == isinstance(data, dict)
+        entries.append(entry)
+        return entry if display_id else None
+
+    monkeypatch.setattr(widgets, "display", display)
+    return entries
+
+
+@pytest.fixture
+def live(monkeypatch):
+    monkeypatch.delenv("COURSE_STATIC", raising=False)
+
+
+@pytest.fixture
+def static(monkeypatch):
+    monkeypatch.setenv("COURSE_STATIC", "1")
+
+
+def no_widget(entries):
+    return all(isinstance(entry.data, dict) for entry in entries)
+
+
+def test_a_figure_is_shown_with_its_caption_under_it(shown):
+    widgets.show(plots.bytes_by_layer([1], [1]), "Figure: one bar. $5 stays $5.")
+    figure, caption = shown
+    assert figure.data["image/png"].startswith(b"\x89PNG")
+    assert figure.data["text/plain"] == "<Figure size 800x360 with 1 Axes>"
+    assert figure.metadata["image/png"] == {"width": 800, "height": 360}
+    assert "Figure: one bar." in caption.data["text/markdown"]
+    assert "Figure: one bar." in caption.data["text/plain"]
+
+
+def frame(height, note="a"):
+    return plots.bytes_by_layer([height], [height]), f"Figure: {height} {note}."
+
+
+def test_a_control_redraws_on_a_change(shown, live):
+    slider, choice = ipywidgets.IntSlider(value=3, min=1, max=9), ipywidgets.Dropdown(options=["a", "b"])
+    picture = widgets.control(frame, height=slider, note=choice)
+    box, figure, caption = shown
+    assert box.data.children == (slider, choice)
+    assert picture.caption == "Figure: 3 a."
+    first = figure.data["image/png"]
+    slider.value = 8
+    choice.value = "b"
+    assert picture.caption == "Figure: 8 b."
+    assert [update["text/markdown"] for update in caption.updates] == ["Figure: 8 a.", "Figure: 8 b."]
+    assert len(figure.updates) == 2
+    assert figure.updates[-1]["image/png"] != first
+    assert len(shown) == 3  # replaced in place, nothing added below
+
+
+def test_a_static_page_has_the_first_frame_and_no_widget(shown, static):
+    picture = widgets.control(frame, height=ipywidgets.IntSlider(value=3))
+    assert widgets.is_static()
+    assert picture.caption == "Figure: 3 a."
+    assert len(shown) == 2
+    assert no_widget(shown)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_page_is_live_unless_the_variable_says_static(monkeypatch, value):
+    monkeypatch.delenv("COURSE_STATIC", raising=False)
+    if value is not None:
+        monkeypatch.setenv("COURSE_STATIC", value)
+    assert not widgets.is_static()
+
+
+def move(widget):
+    """Both ends of a control, or every choice of a list."""
+    if isinstance(widget, ipywidgets.IntSlider):
+        return [widget.min, widget.max]
+    values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
+    return values if isinstance(widget, ipywidgets.Dropdown) else [values[0], values[-1]]
+
+
+@pytest.mark.parametrize(
+    ("make", "draw"), [(widgets.wall_control, widgets.wall_frame), (widgets.models_control, widgets.models_frame)]
+)
+def test_the_lessons_controls_show_what_their_frames_give(shown, live, monkeypatch, make, draw):
+    monkeypatch.setattr(widgets, "DPI", 30)  # fifty drawings: coarse ones will do
+    names = draw.__code__.co_varnames[: draw.__code__.co_argcount]
+    picture = make()
+    controls = dict(zip(names, shown[0].data.children, strict=False))
+    for widget in controls.values():
+        before = widget.value
+        for value in move(widget):
+            widget.value = value
+            assert picture.caption == draw(**{name: each.value for name, each in controls.items()})[1]
+        widget.value = before
+    assert len(shown[1].updates) > 10
+
+
+@pytest.mark.parametrize("make", [widgets.wall_control, widgets.models_control])
+def test_the_lessons_controls_are_pictures_on_a_static_page(shown, static, make):
+    assert make().caption.startswith("Figure:")
+    assert no_widget(shown)
+
+
+# --- The memory wall's caption ---------------------------------------------------------------------------------------
+CONTEXTS, SEQUENCES = (1_024, 8_192, 131_072, 1_048_576), (1, 2, 7, 32)
+WEIGHT_FORMATS = ("bf16", "q8_0", "q4_k_m", "q4_0")
+# Every model with every KV format; the other controls take turns.
+WALLS = [
+    (model, weight_format, card, kv_format, context, sequences)
+    for (model, kv_format), weight_format, card, context, sequences in zip(
+        itertools.product(MODELS, KV_LAYOUTS),
+        itertools.cycle(WEIGHT_FORMATS[:3]),
+        itertools.cycle(CARDS),
+        itertools.cycle(CONTEXTS),
+        itertools.cycle(SEQUENCES),
+        strict=False,
+    )
+]
+
+
+def verdict_of(free_for_cache, need, dies_at):
+    if need <= free_for_cache:
+        return f"It fits, with {format_bytes(free_for_cache - need)} to spare."
+    return f"It dies after token {dies_at:,}." if dies_at else "Not even one token fits."
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_wall_s_caption_says_what_footprint_gives(model):
+    for choice in (wall for wall in WALLS if wall[0] == model):
+        _, weight_format, card, kv_format, context, sequences = choice
+        shape = KVShape.from_config(MODELS[model].config)
+        weights = weights_bytes(MODELS[model].n_params, weight_format)
+        capacity, overhead = find_card(card).memory, 0.75 * GiB
+        cache = shape.bytes(context, sequences, kv_format) + sequences * shape.fixed_bytes
+        free = capacity - overhead - weights
+        dies_at = max_tokens(free, shape, sequences, kv_format)
+        figure, caption = widgets.wall_frame(*choice)
+        said = [model, card, f"{context:,} tokens", f"{sequences} sequence"]
+        said += [format_bytes(size) for size in (weights, overhead, cache, weights + overhead + cache, capacity)]
+        said += [verdict_of(free, cache, dies_at)]
+        assert [words for words in said if words not in caption] == [], caption
+        assert (dies_at >= context) == (cache <= free)
+        _, base, top = band(figure.axes[0], "cache")[-1]
+        assert base == pytest.approx(overhead + weights)
+        assert top == pytest.approx(overhead + weights + cache)
+
+
+def test_claim_a3_in_the_caption():
+    _, caption = widgets.wall_frame("Qwen3-32B", "q4_k_m", "RTX 4090", "fp16", 32_768, 1)
+    by_hand = (24 * GiB - 0.75 * GiB - 32_762_123_264 * 4.82 / 8) // (256 * 1024)
+    assert f"dies after token {by_hand:,.0f}." in caption
+
+
+@pytest.mark.parametrize(("kv_format", "tokens"), [("fp16", 32_768), ("q4_0", 1_024), ("fp32", 1_048_576)])
+def test_the_models_caption_says_what_footprint_gives(kv_format, tokens):
+    sizes = {name: KVShape.from_config(m.config).bytes(tokens, kv_format=kv_format) for name, m in MODELS.items()}
+    figure, caption = widgets.models_frame(kv_format, tokens)
+    least, most = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
+    said = [least, most, format_bytes(sizes[least]), format_bytes(sizes[most]), f"{tokens:,} tokens", kv_format]
+    assert [words for words in said if words not in caption] == []
+    assert [bar.get_width() for bar in figure.axes[0].containers[0]] == sorted(sizes.values(), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "GPT-5"},
+        {"weight_format": "q2"},
+        {"card": "GTX 1080"},
+        {"kv_format": "int3"},
+        {"context": -1},
+        {"sequences": 0},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_wrong_choice_is_named_in_one_line(wrong):
+    right = ("Qwen3-8B", "bf16", "L4", "fp16", 1_024, 1)
+    choice = dict(zip(("model", "weight_format", "card", "kv_format", "context", "sequences"), right, strict=True))
+    with pytest.raises(ValueError) as error:
+        widgets.wall_frame(**choice | wrong)
+    assert "\n" not in str(error.value)
+    assert str(next(iter(wrong.values()))) in str(error.value)
+
+
+# --- Predictions -----------------------------------------------------------------------------------------------------
+def verdict(shown):
+    entry = shown[-1]
+    data = entry.updates[-1] if entry.updates else entry.data
+    assert data["text/markdown"] == f"**{data['text/plain']}**"
+    return data["text/plain"]
+
+
+def test_a_static_page_asks_the_question_only(shown, static):
+    widgets.Prediction("How many tokens?", "tokens")
+    assert no_widget(shown)
+    assert [entry.data["text/markdown"] for entry in shown] == ["**Predict:** How many tokens?"]
+
+
+def test_a_live_page_offers_a_field(shown, live):
+    widgets.Prediction("How many tokens?", "tokens")
+    assert len(shown) == 2
+    assert isinstance(shown[1].data, ipywidgets.Text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "value", "text"),
+    [
+        ("", 24_576, "Result: 24,576 tokens."),
+        ("24576", 24_576, "You predicted 24,576 tokens. Result: 24,576 tokens. Exactly right."),
+        ("24,576", 24_576, "You predicted 24,576 tokens. Result: 24,576 tokens. Exactly right."),
+        (" 24_576 ", 24_576, "You predicted 24,576 tokens. Result: 24,576 tokens. Exactly right."),
+        ("50", 100, "You predicted 50 tokens. Result: 100 tokens. Your guess was 2 times too low."),
+        ("1e3", 100, "You predicted 1,000 tokens. Result: 100 tokens. Your guess was 10 times too high."),
+        ("0", 100, "You predicted 0 tokens. Result: 100 tokens."),
+        ("-5", 100, "You predicted -5 tokens. Result: 100 tokens."),
+        ("3", 0, "You predicted 3 tokens. Result: 0 tokens."),
+        ("0", 0, "You predicted 0 tokens. Result: 0 tokens. Exactly right."),
+        ("1", 2.5, "You predicted 1 tokens. Result: 2.5 tokens. Your guess was 2.5 times too low."),
+        ("about ten", 100, "Your guess 'about ten' is not a number. Result: 100 tokens."),
+        ("nan", 100, "Your guess 'nan' is not a number. Result: 100 tokens."),
+        ("inf", 100, "Your guess 'inf' is not a number. Result: 100 tokens."),
+    ],
+)
+def test_the_verdict_on_a_guess(shown, live, typed, value, text):
+    prediction = widgets.Prediction("How many tokens?", "tokens")
+    shown[1].data.value = typed
+    prediction.reveal(value)
+    assert verdict(shown) == text
+
+
+@pytest.mark.parametrize(("typed", "value"), [("24,500", 24_576), ("24,600", 24_576), ("99.9", 100)])
+def test_a_guess_that_is_nearly_right_is_not_1_times_wrong(shown, live, typed, value):
+    prediction = widgets.Prediction("How many tokens?", "tokens")
+    shown[1].data.value = typed
+    prediction.reveal(value)
+    assert " 1 times" not in verdict(shown)
+
+
+def test_a_guess_typed_or_changed_after_the_result_is_shown_too(shown, live):
+    prediction = widgets.Prediction("How many tokens?", "tokens")
+    prediction.reveal(100)
+    assert verdict(shown) == "Result: 100 tokens."
+    shown[1].data.value = "200"
+    assert verdict(shown).startswith("You predicted 200 tokens.")
+    shown[1].data.value = ""
+    assert verdict(shown) == "Result: 100 tokens."
+    assert prediction.guess is None
+
+
+# --- Watching a run --------------------------------------------------------------------------------------------------
+class Words:
+    """A stand-in for a tokenizer: token ``i`` is the ``i``-th of these pieces of text."""
+
+    def __init__(self, *pieces):
+        self.pieces = pieces
+
+    def decode(self, ids):
+        return b"".join(self.pieces[i] for i in ids).decode(errors="replace")
+
+
+def watch(pieces, n_steps, is_reasoner=False, max_new_tokens=60):
+    loaded = SimpleNamespace(
+        shape=KVShape(2, 1, 8), element_format="fp32", tokenizer=Words(*pieces), is_reasoner=is_reasoner
+    )
+    watching = widgets.ThinkingWatch(loaded, prompt_length=10, max_new_tokens=max_new_tokens)
+    trace = Trace(10, [[]])
+    for step in range(n_steps):
+        trace.tokens[0].append(step % len(pieces))
+        trace.seconds.append(float(step))
+        trace.tokens_seen.append(10 + step)
+        trace.bytes_held.append(loaded.shape.bytes(10 + step, kv_format="fp32"))
+        watching(trace)
+    watching.finish()
+    return trace
+
+
+def test_a_run_is_told_word_by_word(shown, static, capsys):
+    watch([b"D ", b": ", b"5 ", b"; "], n_steps=9, is_reasoner=True)
+    assert capsys.readouterr().out == "D : 5 ;\nD : 5 ;\nD \n"
+
+
+def test_a_character_of_several_tokens_is_not_lost(shown, static, capsys):
+    watch([b"caf", b"\xc3", b"\xa9 ", b"ok"], n_steps=4)
+    assert capsys.readouterr().out == "café ok\n"
+
+
+def test_a_static_page_draws_the_run_once_with_the_trace_s_numbers(shown, static):
+    trace = watch([b"x "], n_steps=40)
+    figure, caption = shown
+    assert no_widget(shown)
+    assert not figure.updates
+    text = caption.data["text/markdown"]
+    assert f"{trace.tokens_seen[-1]:,} tokens" in text
+    assert f"{trace.bytes_held[-1]:,} bytes" in text
+    assert "given back so far: 0 bytes" in text
+
+
+def test_a_live_page_moves_the_bar_and_redraws_now_and_then(shown, live):
+    trace = watch([b"x "], n_steps=60)
+    bar, figure, caption = shown
+    assert (bar.data.value, bar.data.max) == (60, 60)
+    assert 2 <= len(figure.updates) <= 4  # not at every token
+    assert f"{trace.bytes_held[-1]:,} bytes" in caption.updates[-1]["text/markdown"]
+
+
+# --- Checks ----------------------------------------------------------------------------------------------------------
+MISTAKES = {"these are KiB, not bytes.": 128, "did you count query heads?": 524_288}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (..., "Not yet: replace the three dots by your answer, in bytes."),
+        (131_072, "Right: 131,072 bytes."),
+        (131_072.0, "Right: 131,072 bytes."),
+        (131_000, "Right: 131,072 bytes."),  # within a thousandth: whoever rounds is not wrong
+        (np.float64(131_072), "Right: 131,072 bytes."),
+        (np.int64(131_072), "Right: 131,072 bytes."),
+        (128, "Not yet: these are KiB, not bytes."),
+        (524_288, "Not yet: did you count query heads?"),
+        (262_144, "Not yet: 262,144 is 2 times too large."),
+        (13_107.2, "Not yet: 13,107.2 is 10 times too small."),
+        (0, "Not yet: it must be more than 0."),
+        (-131_072, "Not yet: it must be more than 0."),
+        (True, "Not yet: the answer is a number of bytes, not bool."),
+        ("131072", "Not yet: the answer is a number of bytes, not str."),
+        (None, "Not yet: the answer is a number of bytes, not NoneType."),
+        ([131_072], "Not yet: the answer is a number of bytes, not list."),
+    ],
+    ids=repr,
+)
+def test_check_number_says_what_is_wrong(capsys, answer, said):
+    check_number(answer, 131_072, "bytes", MISTAKES)
+    assert capsys.readouterr().out == said + "\n"
+
+
+@pytest.mark.parametrize("answer", [131_072 * 1.002, 131_072 / 1.002])
+def test_a_near_miss_is_not_1_times_too_large_or_small(capsys, answer):
+    check_number(answer, 131_072, "bytes")
+    said = capsys.readouterr().out
+    assert said.startswith("Not yet: ")
+    assert " 1 times" not in said
+
+
+@pytest.mark.parametrize("answer", [math.nan, math.inf])
+def test_no_number_at_all_is_not_compared(capsys, answer):
+    check_number(answer, 131_072, "bytes")
+    said = capsys.readouterr().out
+    assert said.startswith("Not yet: ")
+    assert "times" not in said
+
+
+@pytest.mark.parametrize(("answer", "said"), [(0, "Right: 0 blocks."), (3, "Not yet: ")])
+def test_the_right_number_may_be_0(capsys, answer, said):
+    check_number(answer, 0, "blocks")
+    assert capsys.readouterr().out.startswith(said)
