@@ -9,12 +9,14 @@ BIN := .venv/bin
 endif
 # In a container one is usually root, and Jupyter then refuses to start unless told that it is meant.
 AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
+# The course needs no network, so neither does its JupyterLab: no news, no look for updates.
+QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: lab test notebooks clean
 
 lab: .venv/lab.done
-	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
 
 test: .venv/test.done
 	$(BIN)/python -m pytest $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 
@@ -11,14 +12,14 @@ def check_number(answer: Any, expected: float, unit: str, mistakes: dict[str, fl
 
     Args:
         answer: the reader's number; ``...`` while it is not written yet.
-        expected: the right one.
+        expected: the right one, finite.
         unit: its unit, in the plural.
         mistakes: what a wrong answer tells, mapped to the number that it gives.
     """
     if answer is ...:
         print(f"Not yet: replace the three dots by your answer, in {unit}.")
-    elif isinstance(answer, bool) or not isinstance(answer, int | float):
-        print(f"Not yet: the answer is a number of {unit}, not {type(answer).__name__}.")
+    elif isinstance(answer, bool) or not isinstance(answer, Real) or not math.isfinite(answer):
+        print(f"Not yet: the answer is a number of {unit}, not {_kind(answer)}.")
     elif math.isclose(answer, expected, rel_tol=1e-3):
         print(f"Right: {expected:,.10g} {unit}.")
     else:
@@ -29,7 +30,21 @@ def _diagnose(answer: float, expected: float, mistakes: dict[str, float]) -> str
     for message, value in mistakes.items():
         if math.isclose(answer, value, rel_tol=1e-3):
             return message
-    if answer <= 0:
+    if answer <= 0 < expected:
         return "it must be more than 0."
-    ratio = max(answer / expected, expected / answer)
-    return f"{answer:,.10g} is {ratio:,.3g} times too {'large' if answer > expected else 'small'}."
+    if expected <= 0:
+        return f"{answer:,.10g} is not it."
+    return f"{answer:,.10g} is {how_far(answer, expected)}."
+
+
+def how_far(guess: float, value: float) -> str:
+    """How far a positive guess lies from a positive value, in words: ``2.5 times too high``, ``0.31% too low``."""
+    direction = "high" if guess > value else "low"
+    ratio = max(guess / value, value / guess)
+    if ratio >= 1.5:
+        return f"{ratio:,.3g} times too {direction}"
+    return f"{100 * abs(guess - value) / value:.2g}% too {direction}"
+
+
+def _kind(answer: Any) -> str:
+    return repr(answer) if isinstance(answer, float) else type(answer).__name__

@@ -13,6 +13,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -70,12 +71,16 @@ class KVShape:
     def bytes(self, tokens: int, sequences: int = 1, kv_format: KVFormat = "fp16") -> int:
         """Bytes of the cache after ``tokens`` tokens in each of ``sequences`` sequences, recurrent state left out."""
         tokens, sequences = require_count("tokens", tokens, least=0), require_count("sequences", sequences, least=0)
-        alike = Counter(self.layers)
-        return sequences * sum(n * layer.rows(tokens) * layer.token_bytes(kv_format) for layer, n in alike.items())
+        return sequences * sum(n * layer.rows(tokens) * layer.token_bytes(kv_format) for layer, n in self._alike)
 
     def bytes_per_token(self, kv_format: KVFormat = "fp16") -> int:
         """Bytes that one more token costs while every layer still grows (no sliding window is full yet)."""
         return sum(layer.token_bytes(kv_format) for layer in self.layers if layer.kind != "none")
+
+    @cached_property
+    def _alike(self) -> tuple[tuple[LayerKV, int], ...]:
+        """Each different layer with the number of its like; most models have one or two."""
+        return tuple(Counter(self.layers).items())
 
     def count(self, kind: str) -> int:
         """How many layers are of this kind: ``full``, ``sliding``, ``latent`` or ``none``."""

@@ -24,7 +24,7 @@ def generate(
     Args:
         model: a causal language model of transformers.
         input_ids: the prompts, ``[batch, prompt_length]``, all of one length.
-        cache: an empty transformers cache; it is filled.
+        cache: a transformers cache; it is filled. If it holds tokens already, the prompts go on from them.
         max_new_tokens: 1 or more.
         on_step: called with the Trace after each step.
 

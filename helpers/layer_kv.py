@@ -45,7 +45,7 @@ FILE_DEFAULTS: dict[str, dict[str, Any]] = {
 ALL_SLIDING = ("mistral", "qwen3_moe", "phi3")  # a window in the file then holds for every layer
 # Fields of layers that keep something else than rows of K and V; better no number than a wrong one.
 OTHER_MEMORY = re.compile(
-    "mamba|ssm|lru_width|linear_attn|index_topk|attn_layer_|layers_block_type|block_types|num_kv_shared_layers"
+    "mamba|ssm|lru_width|linear_attn|index_topk|attn_layer_|layers_block_type|block_types|num_kv_shared_layers|global_head_dim|swa_"
 )
 
 
@@ -109,9 +109,21 @@ def _read_fields(config: Any) -> tuple[dict[str, Any], bool]:
             raise ValueError(f"config is {str(config)!r}; no such file, or no config.json in that folder")
         config = json.loads(path.read_text(encoding="utf-8"))
     is_file = isinstance(config, dict)
+    if not is_file:
+        _require_even(config)
     fields = config if is_file else config.to_dict()
     fields = fields.get("text_config") or fields
     return (FILE_DEFAULTS.get(fields.get("model_type", ""), {}) | fields if is_file else fields), is_file
+
+
+def _require_even(config: Any) -> None:
+    """Refuse a model whose layers differ in the width or number of their rows, as Gemma-4's do."""
+    per_layer = getattr(config.get_text_config(decoder=True), "per_layer_config", ())
+    widths = {(getattr(c, "head_dim", None), getattr(c, "num_key_value_heads", None)) for c in per_layer}
+    if len(widths) > 1:
+        raise ValueError(
+            f"the config (model_type {config.model_type!r}) has layers of uneven rows, which are not counted"
+        )
 
 
 def _get(fields: dict[str, Any], name: str) -> Any:
@@ -161,6 +173,10 @@ def _layer(fields: dict[str, Any], kind: str) -> LayerKV:
         return LayerKV(kind, 1, _get(fields, "kv_lora_rank"), _get(fields, "qk_rope_head_dim"))
     n_heads = _get(fields, "num_attention_heads")
     n_kv_heads = fields.get("num_key_value_heads") or n_heads  # no field: one KV head per query head
+    if fields.get("v_head_dim"):
+        raise ValueError(
+            f"the config (model_type {fields.get('model_type')!r}) has v_head_dim: uneven rows are not counted"
+        )
     head_dim = fields.get("head_dim") or _get(fields, "hidden_size") // n_heads  # only where the file names no head_dim
     window = (_window(fields) or _get(fields, "sliding_window")) if kind == "sliding" else None
     return LayerKV(kind, n_kv_heads, head_dim, head_dim, window)

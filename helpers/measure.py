@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -45,8 +46,9 @@ class Trace:
 
     @property
     def tokens_per_second(self) -> float:
-        """Decoded tokens per second of one sequence, the prefill left out."""
-        return (len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0])
+        """Decoded tokens per second of one sequence, the prefill left out; nan where nothing followed it."""
+        steps = len(self.seconds) - 1
+        return steps / (self.seconds[-1] - self.seconds[0]) if steps else math.nan
 
 
 def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
@@ -60,7 +62,11 @@ def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
 
 
 def layer_bytes(cache: Any) -> list[int]:
-    """Bytes of the key and value rows of each layer of a transformers cache; 0 for a layer that keeps none."""
+    """Bytes of the key and value rows of each layer of a transformers cache; 0 for a layer that keeps none.
+
+    What is counted is rows. A sliding layer of ``DynamicCache`` may keep a longer tensor alive behind them until the
+    next step.
+    """
     return [_bytes(getattr(layer, "keys", None)) + _bytes(getattr(layer, "values", None)) for layer in cache.layers]
 
 

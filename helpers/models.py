@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 import transformers
-from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from helpers.footprint import KVShape, format_bytes
@@ -72,6 +72,7 @@ def load_reasoner() -> Loaded:
     other spin: with one of two cores busy elsewhere, two threads took 31 s for what one did in 1.2 s.
     """
     torch.set_num_threads(1)
+    transformers.logging.disable_progress_bar()  # it is there at once
     model = AutoModelForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS, local_files_only=True)
     return Loaded("reasoner", model, tokenizer, KVShape.from_config(model.config))
@@ -83,7 +84,7 @@ def load_model(name: str | None = None) -> Loaded:
     Only a hub id that is not in the local cache needs a network.
 
     Raises:
-        ValueError: in one line, if there is no such model, it has no RoPE, or its layers cannot be counted.
+        ValueError: in one line, if there is no such model, it may not be read, has no RoPE, or cannot be counted.
         ConnectionError: if the model must be downloaded and the hub cannot be reached.
         MemoryError: if weights and a cache of 4,096 tokens do not fit, with the predicted bytes.
     """
@@ -92,12 +93,13 @@ def load_model(name: str | None = None) -> Loaded:
         return load_reasoner()
     config = _fetch(AutoConfig, name)
     require_rope(name, config)
-    device, shape = pick_device(), KVShape.from_config(config)
+    device = pick_device()
     dtype = pick_dtype(device)
-    require_memory(name, config, shape, device, dtype)
+    require_memory(name, config, device, dtype)
     torch.set_num_threads(ALL_THREADS)
+    transformers.logging.enable_progress_bar()
     model = _fetch(AutoModelForCausalLM, name, dtype=dtype).to(device).eval()
-    return Loaded(name, model, _fetch(AutoTokenizer, name), shape)
+    return Loaded(name, model, _fetch(AutoTokenizer, name), KVShape.from_config(model.config))  # in the loaded dtype
 
 
 def pick_device() -> str:
@@ -140,11 +142,12 @@ def require_rope(name: str, config: Any) -> None:
         raise ValueError(f"{name} ({config.model_type}) has no RoPE; this course needs a model with rotary positions")
 
 
-def require_memory(name: str, config: Any, shape: KVShape, device: str, dtype: torch.dtype) -> None:
+def require_memory(name: str, config: Any, device: str, dtype: torch.dtype) -> None:
     """Raise, with the predicted bytes, unless weights and a short cache fit into the device's free memory."""
     with torch.device("meta"):
         weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters()) * dtype.itemsize
-    cache, free = shape.bytes(CONTEXT, kv_format="fp32" if dtype.itemsize == 4 else "fp16"), free_memory(device)
+    shape, free = KVShape.from_config(config), free_memory(device)
+    cache = shape.bytes(CONTEXT, kv_format="fp32" if dtype.itemsize == 4 else "fp16") + shape.fixed_bytes
     if weights + cache > free:
         needs = f"{format_bytes(weights)} for weights and {format_bytes(cache)} for a cache of {CONTEXT:,} tokens"
         raise MemoryError(f"{name} needs {needs}; {device} has {format_bytes(free)} free")
@@ -161,13 +164,15 @@ def _fetch(loader: Any, name: str, **options: Any) -> Any:
         raise ValueError(f"no such model: there is no folder {name!r}")
     try:
         return loader.from_pretrained(name, local_files_only=is_folder, **options)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file may raise anything, and the hub client has a dozen errors of its own
         raise _one_line(name, error) from error
 
 
 def _one_line(name: str, error: BaseException) -> Exception:
     """The error in the reader's words: no such model, no network, or the first line of what transformers said."""
     causes = list(_causes(error))
+    if any(isinstance(cause, GatedRepoError) for cause in causes):
+        return ValueError(f"{name!r} is gated: accept its licence on the hub first, and log in")
     if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
         return ValueError(f"no such model: the hub knows no {name!r} (or it is private)")
     if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes):

@@ -36,7 +36,7 @@ def cache_climb(
     ax.plot(tokens[-1:], measured[-1:], "o", color=BLUE)
     ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
     ax.set_xlim(0, tokens_at_end)
-    ax.set_ylim(0, predicted[-1] * 1.05)
+    ax.set_ylim(0, max(1, predicted[-1]) * 1.05)
     _bytes_axis(ax.yaxis, predicted[-1])
     ax.legend(loc="upper left", frameon=False)
     return figure
@@ -48,6 +48,7 @@ def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_
     ax.plot(lengths, [1e3 * t for t in without_cache], "s--", color=RED, label="without a cache: read everything again")
     ax.plot(lengths, [1e3 * t for t in with_cache], "o-", color=BLUE, label="with a cache: read one token")
     ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.legend(loc="upper left", frameon=False)
     return figure
 
@@ -59,7 +60,7 @@ def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
     ax.bar([i - 0.2 for i in layers], predicted, 0.38, color="white", edgecolor=GREY, hatch="//", label="formula")
     ax.bar([i + 0.2 for i in layers], measured, 0.38, color=BLUE, label="measured")
     ax.set_xticks(list(layers))
-    ax.set_ylim(0, 1.3 * max([*predicted, *measured]))
+    ax.set_ylim(0, 1.3 * max([1, *predicted, *measured]))
     _bytes_axis(ax.yaxis, max([*predicted, *measured]))
     ax.legend(loc="upper right", frameon=False, ncols=2)
     return figure
@@ -67,7 +68,7 @@ def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
 
 def bytes_by_model(names: Sequence[str], values: Sequence[float]) -> Figure:
     """One horizontal bar per model, with its bytes written out at the end of the bar."""
-    figure, ax = _axes("KV cache of one sequence", "")
+    figure, ax = _axes("KV cache of one sequence", "", left=0.2)
     bars = ax.barh(list(names), list(values), color=SKY, edgecolor=BLUE)
     ax.bar_label(bars, [f" {format_bytes(value)}" for value in values])
     ax.invert_yaxis()
@@ -90,7 +91,7 @@ def memory_wall(
         capacity: bytes of memory on the card.
         dies_at: the last number of tokens that fits; beyond the axis or infinite if the run survives it.
     """
-    figure, ax = _axes("tokens per sequence", "memory")
+    figure, ax = _axes("tokens per sequence", "memory", right=0.74)
     base = [fixed + weights for _ in tokens]
     top = [b + c for b, c in zip(base, cache, strict=True)]
     ax.fill_between(tokens, 0, fixed, color=GREY, alpha=0.55, linewidth=0, label="overhead")
@@ -100,6 +101,7 @@ def memory_wall(
     if 0 < dies_at < tokens[-1]:
         ax.axvline(dies_at, color=RED, linewidth=1)
         ax.plot([dies_at], [capacity], "X", color=RED, markersize=11, label="out of memory")
+        ax.annotate(f"{dies_at:,}", (dies_at, capacity), xytext=(6, 8), textcoords="offset points", color=RED)
     ax.set_xlim(0, tokens[-1])
     ax.set_ylim(0, 1.15 * max(capacity, top[-1]))
     _bytes_axis(ax.yaxis, max(capacity, top[-1]))
@@ -108,9 +110,10 @@ def memory_wall(
     return figure
 
 
-def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, layout="constrained")
-    ax = figure.subplots()
+def _axes(xlabel: str, ylabel: str, left: float = 0.12, right: float = 0.97) -> tuple[Figure, Axes]:
+    """One pair of axes in a fixed place: a layout computed anew would make the picture jump, and take longer."""
+    figure = Figure(figsize=SIZE)
+    ax = figure.add_axes((left, 0.15, right - left, 0.8))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
@@ -123,4 +126,4 @@ def _bytes_axis(axis: Axis, top: float) -> None:
     unit, name = binary_unit(top)
     ticks = MaxNLocator(nbins=6, steps=[1, 2, 4, 5, 8, 10]).tick_values(0, top / unit)
     axis.set_major_locator(FixedLocator([unit * tick for tick in ticks]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g} {name}" if value else "0"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:,.10g} {name}" if value else "0"))

@@ -7,6 +7,7 @@ environment variable ``COURSE_STATIC`` says that a run is for such a page, since
 from __future__ import annotations
 
 import io
+import math
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -18,11 +19,13 @@ from matplotlib.figure import Figure
 
 from helpers import plots
 from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
+from helpers.checks import how_far
 from helpers.footprint import KVShape, MemoryBudget, format_bytes, max_tokens, weights_bytes
 from helpers.measure import Trace
 
 DPI = 144  # twice the size shown, so that text stays sharp on a laptop's screen
 _POWERS = [(f"{2**k:,}", 2**k) for k in range(10, 21)]  # 1,024 to 1,048,576 tokens
+_TWO_COLUMNS = {"grid_template_columns": "repeat(auto-fit, minmax(320px, 400px))", "grid_gap": "0 16px"}
 Frame = tuple[Figure, str]  # a picture and the caption under it
 
 
@@ -44,6 +47,10 @@ class Picture:
         """Show another figure and caption in the same place."""
         data, metadata = _bundle_figure(figure)
         self._figure.update(data, metadata=metadata, raw=True)
+        self.say(caption)
+
+    def say(self, caption: str) -> None:
+        """Show another caption under the same figure."""
         self._caption.update(_bundle_caption(caption), raw=True)
         self.caption = caption
 
@@ -59,11 +66,17 @@ def control(draw: Callable[..., Frame], **controls: Any) -> Picture:
     def frame() -> Frame:
         return draw(**{name: widget.value for name, widget in controls.items()})
 
+    def redraw(_: Any) -> None:
+        try:
+            picture.update(*frame())
+        except ValueError as error:  # Jupyter shows nobody what a callback raises
+            picture.say(f"**Not possible:** {error}.")
+
     if not is_static():
-        display(ipywidgets.VBox(list(controls.values())))
+        display(ipywidgets.GridBox(list(controls.values()), layout=_TWO_COLUMNS))
     picture = Picture(*frame())
     for widget in controls.values():
-        widget.observe(lambda _: picture.update(*frame()), names="value")
+        widget.observe(redraw, names="value")
     return picture
 
 
@@ -90,7 +103,8 @@ class Prediction:
 
     def _keep(self, change: dict[str, Any]) -> None:
         try:
-            self.guess = float(change["new"].replace(",", "").replace("_", ""))
+            guess = float(change["new"].replace(",", "").replace("_", ""))
+            self.guess = guess if math.isfinite(guess) else None
         except ValueError:
             self.guess = None
         if self._result is not None:
@@ -103,10 +117,16 @@ class Prediction:
             else f"Result: {self._value:,.0f} {self.unit}."
         )
         if self.guess is not None:
-            text = f"You predicted {self.guess:,.10g} {self.unit}. {text}{_how_far(self.guess, self._value)}"
+            text = f"You predicted {self.guess:,.10g} {self.unit}. {text}{self._comparison()}"
         elif self._field.value:
             text = f"Your guess {self._field.value!r} is not a number. {text}"
         return {"text/plain": text, "text/markdown": f"**{text}**"}
+
+    def _comparison(self) -> str:
+        if self.guess == self._value:
+            return " Exactly right."
+        both_positive = self.guess > 0 and self._value > 0
+        return f" Your guess was {how_far(self.guess, self._value)}." if both_positive else ""
 
 
 class ThinkingWatch:
@@ -139,21 +159,25 @@ class ThinkingWatch:
             self._bar.value = len(trace.seconds)
             if len(trace.seconds) % self.every == 1:
                 self._draw()
-        text = self.loaded.tokenizer.decode(trace.tokens[0])
-        text = text.replace("; ", ";\n") if self.loaded.is_reasoner else text
+        text = self.loaded.tokenizer.decode(trace.tokens[0], skip_special_tokens=True)
+        if text.endswith("\ufffd"):  # half a character; its other tokens are still to come
+            return
+        text = _three_lines_in_one(text) if self.loaded.is_reasoner else text
         print(text[len(self._text) :], end="", flush=True)
         self._text = text
 
     def finish(self) -> None:
         """Draw the last frame, with the two numbers that count: bytes held and bytes given back."""
         print()
+        self._bar.max = self._bar.value
         self._draw()
 
     def _draw(self) -> None:
         trace = self.trace
         figure = plots.cache_climb(trace.tokens_seen, trace.bytes_held, self.prompt_length, self.predicted, self.at_end)
         caption = (
-            f"Figure: bytes in the KV cache after each token. After {trace.tokens_seen[-1]:,} tokens it holds "
+            "Figure: line chart, bytes in the KV cache over tokens seen; it climbs in a straight line. After "
+            f"{trace.tokens_seen[-1]:,} tokens it holds "
             f"{trace.bytes_held[-1]:,} bytes; given back so far: {trace.bytes_freed:,} bytes. The blue line is counted "
             "from the tensors, the dashed one comes from the formula."
         )
@@ -177,23 +201,23 @@ def wall_frame(
     weights, capacity = weights_bytes(find_model(model).n_params, weight_format), find_card(card).memory
     budget = MemoryBudget(overhead, weights, shape.bytes(context, kv_format=kv_format) + shape.fixed_bytes, sequences)
     dies_at = max_tokens(capacity - overhead - weights, shape, sequences, kv_format)
-    tokens = [round(context * i / 200) for i in range(201)]
+    tokens = [round(context * i / 64) for i in range(65)]
     cache = [sequences * (shape.bytes(t, kv_format=kv_format) + shape.fixed_bytes) for t in tokens]
     verdict = f"It fits, with {format_bytes(capacity - budget.total)} to spare"
     if budget.total > capacity:
         verdict = f"It dies after token {dies_at:,}" if dies_at else "Not even one token fits"
     caption = (
-        f"Figure: memory of {model} on {card} over the context, {sequences} sequence{'s' * (sequences > 1)} growing to "
-        f"{context:,} tokens{' each' * (sequences > 1)}. Weights {format_bytes(weights)}, overhead "
-        f"{format_bytes(overhead)}, KV cache at the end {format_bytes(budget.cache)}: {format_bytes(budget.total)} in "
-        f"all; the card has {format_bytes(capacity)}. {verdict}."
+        f"Figure: memory of {model} on {card} as the context grows to {context:,} tokens. Overhead "
+        f"{format_bytes(overhead)}, weights in {weight_format} {format_bytes(weights)}, KV cache in {kv_format} at the "
+        f"end {format_bytes(budget.cache)} ({sequences} sequence{'s' * (sequences > 1)}): {format_bytes(budget.total)} "
+        f"in all; the card has {format_bytes(capacity)}. {verdict}."
     )
     return plots.memory_wall(tokens, overhead, weights, cache, capacity, dies_at), caption
 
 
-def wall_control() -> Picture:
-    """The memory wall with its controls: model, weights, card, KV format, context, sequences."""
-    return control(
+def wall_control() -> None:
+    """Show the memory wall with its controls: model, weights, card, KV format, context, sequences."""
+    control(
         wall_frame,
         model=_choice("model", MODELS, "Qwen3-32B"),
         weight_format=_choice("weights", ["bf16", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
@@ -217,24 +241,30 @@ def models_frame(kv_format: str, tokens: int) -> Frame:
     return plots.bytes_by_model(names, [sizes[name] for name in names]), caption
 
 
-def models_control() -> Picture:
-    """The KV cache of every model in the catalog, with its controls: KV format and tokens."""
+def models_control() -> None:
+    """Show the KV cache of every model in the catalog, with its controls: KV format and tokens."""
     tokens = _slider(ipywidgets.SelectionSlider, "tokens", options=_POWERS, value=32_768)
-    return control(models_frame, kv_format=_choice("KV format", KV_LAYOUTS, "fp16"), tokens=tokens)
+    control(models_frame, kv_format=_choice("KV format", KV_LAYOUTS, "fp16"), tokens=tokens)
+
+
+def _three_lines_in_one(thought: str) -> str:
+    """Break a worksheet's thought after every third formula, so that the figure above it stays in view."""
+    formulas = thought.split(" ; ")
+    return "".join(f + (" ;\n" if i % 3 == 2 else " ; ") for i, f in enumerate(formulas[:-1])) + formulas[-1]
 
 
 def _choice(label: str, options: Sequence[str] | dict[str, Any], value: str) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(options=list(options), value=value, description=label)
+    return ipywidgets.Dropdown(options=list(options), value=value, description=label, layout={"width": "auto"})
 
 
 def _slider(kind: Callable[..., Any], label: str, **options: Any) -> Any:
     """A slider that draws when it is let go: a redraw takes longer than the 50 ms that dragging would allow."""
-    return kind(description=label, continuous_update=False, layout={"width": "420px"}, **options)
+    return kind(description=label, continuous_update=False, layout={"width": "auto"}, **options)
 
 
 def _bundle_figure(figure: Figure) -> tuple[dict[str, Any], dict[str, Any]]:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
     width, height = (round(100 * inches) for inches in figure.get_size_inches())
     data = {
         "image/png": buffer.getvalue(),
@@ -245,12 +275,3 @@ def _bundle_figure(figure: Figure) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _bundle_caption(caption: str) -> dict[str, str]:
     return {"text/markdown": caption, "text/plain": textwrap.fill(caption, 100)}
-
-
-def _how_far(guess: float, value: float) -> str:
-    if guess == value:
-        return " Exactly right."
-    if guess <= 0 or value <= 0:
-        return ""
-    ratio = max(guess / value, value / guess)
-    return f" Your guess was {ratio:.3g} times too {'high' if guess > value else 'low'}."

@@ -16,7 +16,7 @@ from tests import browser
 from tests.normalise import NOTEBOOKS
 
 MOVES = 20
-CACHE_AT_END = re.compile(r"KV cache at the end ([\d,.]+ [KMG]?i?B)")
+CACHE_AT_END = re.compile(r"KV cache in \w+ at the end ([\d,.]+ [KMG]?i?B)")
 
 
 @pytest.fixture(scope="module")

@@ -403,7 +403,7 @@ class Words:
     def __init__(self, *pieces):
         self.pieces = pieces
 
-    def decode(self, ids):
+    def decode(self, ids, skip_special_tokens):
         return b"".join(self.pieces[i] for i in ids).decode(errors="replace")
 
 
@@ -424,8 +424,8 @@ def watch(pieces, n_steps, is_reasoner=False, max_new_tokens=60):
 
 
 def test_a_run_is_told_word_by_word(shown, static, capsys):
-    watch([b"D ", b": ", b"5 ", b"; "], n_steps=9, is_reasoner=True)
-    assert capsys.readouterr().out == "D : 5 ;\nD : 5 ;\nD \n"
+    watch([b"D ", b": ", b"5 ", b"; "], n_steps=17, is_reasoner=True)
+    assert capsys.readouterr().out == "D : 5 ; D : 5 ; D : 5 ;\nD : 5 ; D \n"  # a line of three formulas
 
 
 def test_a_character_of_several_tokens_is_not_lost(shown, static, capsys):
@@ -467,8 +467,8 @@ MISTAKES = {"these are KiB, not bytes.": 128, "did you count query heads?": 524_
         (np.int64(131_072), "Right: 131,072 bytes."),
         (128, "Not yet: these are KiB, not bytes."),
         (524_288, "Not yet: did you count query heads?"),
-        (262_144, "Not yet: 262,144 is 2 times too large."),
-        (13_107.2, "Not yet: 13,107.2 is 10 times too small."),
+        (262_144, "Not yet: 262,144 is 2 times too high."),
+        (13_107.2, "Not yet: 13,107.2 is 10 times too low."),
         (0, "Not yet: it must be more than 0."),
         (-131_072, "Not yet: it must be more than 0."),
         (True, "Not yet: the answer is a number of bytes, not bool."),
