@@ -19,4 +19,4 @@ def test_a_lesson_runs_on_another_model(lesson, family, tmp_path, monkeypatch):
         cell.source = cell.source.replace("else 600", "else 60").replace("512, 1024]", "256]")
     execute(notebook, NOTEBOOKS)
     text = "\n".join(said(cell) for cell in notebook.cells if cell.cell_type == "code")
-    assert ("given back so far: 0 bytes" if lesson.startswith("00") else "head_dim=16") in " ".join(text.split())
+    assert ("given back so far: 0 bytes" if lesson.startswith("00") else "head_dim 16") in " ".join(text.split())
