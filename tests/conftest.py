@@ -1,5 +1,8 @@
-"""Every test run makes static pages: widgets are tried by the browser tests, on a server of their own."""
+"""What holds for every test: static pages, and one thread."""
 
 import os
 
-os.environ["COURSE_STATIC"] = "1"
+import torch
+
+os.environ["COURSE_STATIC"] = "1"  # widgets are tried by the browser tests, on a server of their own
+torch.set_num_threads(1)  # models this small gain nothing from a second one, and lose much on a busy machine

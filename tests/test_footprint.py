@@ -18,15 +18,6 @@ from helpers.measure import layer_bytes, state_bytes
 from tests.families import FAMILIES, VOCABULARY, WINDOW, build, plain
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small gain nothing from a second thread, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def shape_of(name):
     return KVShape.from_config(MODELS[name].config)
 

@@ -18,15 +18,6 @@ from tests.families import build, plain
 N_LINES = [1, 2, 5, 16, 40, 48]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Models this small gain nothing from a second thread, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def sheets_of(n_lines, count=40, seed=2, **options):
     return make_worksheets(count, n_lines, seed, **options)
 
