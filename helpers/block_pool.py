@@ -125,10 +125,23 @@ class BlockTable:
         self.blocks: list[int] = []
         self.num_slots = 0
 
-    def slots(self) -> list[int]:
-        """The place of each filled slot in the pool's memory: ``block x block_size + offset``, in order."""
+    def slots(self, first: int = 0) -> list[int]:
+        """The place of each filled slot in the pool's memory, in order: ``block x block_size + offset``.
+
+        ``first`` is the slot to begin with; below 0, counted from the end.
+        """
         size = self.pool.block_size
-        return [self.blocks[i // size] * size + i % size for i in range(self.num_slots)]
+        return [self.blocks[i // size] * size + i % size for i in range(self.num_slots)[first:]]
+
+    def blocks_needed(self, count: int) -> int:
+        """Blocks that ``append(count)`` will take from the pool, a copy of a shared last block included."""
+        size = self.pool.block_size
+        copied = bool(count and self.num_slots % size and self.pool.ref_count[self.blocks[-1]] > 1)
+        return blocks_for(self.num_slots + count, size) - len(self.blocks) + copied
+
+    def num_shared(self, indices: Iterable[int]) -> int:
+        """How many of the blocks at these places in the table another table lists too."""
+        return sum(self.pool.ref_count[self.blocks[i]] > 1 for i in indices)
 
     def append(self, count: int = 1) -> list[tuple[int, int]]:
         """Fill ``count`` more slots, taking new blocks where needed.

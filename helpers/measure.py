@@ -37,7 +37,7 @@ class Trace:
             sequence.append(token)
         self.seconds.append(time.perf_counter() - self.started)
         self.tokens_seen.append(cache.get_seq_length())
-        self.bytes_held.append(sum(layer_bytes(cache)))
+        self.bytes_held.append(cache.stats().bytes_held if hasattr(cache, "stats") else sum(layer_bytes(cache)))
 
     @property
     def bytes_freed(self) -> int:

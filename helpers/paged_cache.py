@@ -1,0 +1,326 @@
+"""A transformers cache whose rows live in the blocks of a pool, as an engine's do.
+
+Two lengths are kept: the logical one goes on with the text and decides positions; the physical one is how many rows are
+alive. Cached keys are already turned by RoPE, so a row may lie anywhere: nothing but the order of the list of its slots
+says where it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+
+from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
+from helpers.footprint import KVShape, require_count
+from helpers.layer_kv import KVFormat, split_format
+from helpers.row_store import RowStore
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What a cache holds. Tokens are per sequence; slots, blocks and bytes are of all its sequences together.
+
+    Attributes:
+        tokens_seen: the logical length.
+        tokens_alive: rows alive per KV head and layer.
+        slots_held, blocks_held: what its block tables list, shared blocks once.
+        blocks_free: free blocks of the pool.
+        bytes_held: bytes of the held blocks' K and V, in all layers.
+        bytes_alive: bytes of the rows alive.
+        bytes_reserved: bytes of the whole pool, which never moves.
+    """
+
+    tokens_seen: int
+    tokens_alive: int
+    slots_held: int
+    blocks_held: int
+    blocks_free: int
+    bytes_held: int
+    bytes_alive: int
+    bytes_reserved: int
+
+
+class PagedLayer(CacheLayerMixin):
+    """What transformers asks of one layer of a cache; everything is kept by the ``PagedCache``."""
+
+    supports_early_init = False
+
+    def __init__(self, cache: PagedCache, index: int) -> None:
+        super().__init__()
+        self.cache, self.index = cache, index
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Nothing to do: the pool is there from the start."""
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple:
+        """As ``PagedCache.update``."""
+        return self.cache.update(key_states, value_states, self.index)
+
+    def get_seq_length(self) -> int:
+        """Tokens seen."""
+        return self.cache.tokens_seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """(rows after the next update, tokens that were seen and are no longer there)."""
+        alive = self.cache.alive(self.index)
+        return alive + query_length, self.cache.tokens_seen - alive
+
+    def get_max_length(self) -> int:
+        """-1, which is transformers' word for no limit: the pool is the limit."""
+        return -1
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Refused: the last tokens of a cache from which rows were evicted need not be its last rows."""
+        raise ValueError("a PagedCache cannot be cropped; fork it before the tokens you may want to take back")
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Refused: beam search would have to copy whole sequences."""
+        raise ValueError("a PagedCache cannot be reordered, which beam search asks for; decode greedily or by sampling")
+
+
+class PagedCache(Cache):
+    """Rows of K and V in blocks of a ``BlockPool``; a batch of sequences of one length, each with its block table.
+
+    Invariant: in every layer and head of a sequence the same number of rows is alive whenever tokens are appended.
+    """
+
+    def __init__(
+        self,
+        shape: KVShape,
+        num_blocks: int,
+        block_size: int = 16,
+        kv_format: KVFormat = "fp16",
+        batch_size: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        uneven = {layer.kind for layer in shape.layers} - {"full", "sliding"}
+        if uneven:
+            kinds = ", ".join(sorted(uneven))
+            raise ValueError(f"the model has layers of kind {kinds}; a PagedCache holds rows of K and V")
+        require_count("batch_size", batch_size, least=1)
+        self.shape, self.pool = shape, BlockPool(num_blocks, block_size)
+        sizes = (shape.n_layers, num_blocks * block_size, shape.n_kv_heads, shape.head_dim)
+        self.stores = tuple(RowStore(*sizes, name, device) for name in split_format(kv_format))
+        self.tables = [BlockTable(self.pool) for _ in range(batch_size)]
+        # Which token lies in a slot, per layer and head: for plots and policies with state, never for attention.
+        self.token_of_slot = torch.zeros(sizes[:3], dtype=torch.int32, device=device)
+        super().__init__(layers=[PagedLayer(self, i) for i in range(shape.n_layers)])
+        self._clear()
+
+    @classmethod
+    def for_model(
+        cls, model: Any, num_blocks: int, block_size: int = 16, kv_format: KVFormat = "fp16", batch_size: int = 1
+    ) -> PagedCache:
+        """A cache for a transformers model, on its device.
+
+        Raises:
+            ValueError: if the model's layers do not keep plain rows, or head_dim does not suit the format.
+        """
+        shape = KVShape.from_config(model.config)
+        return cls(shape, num_blocks, block_size, kv_format, batch_size, str(model.device))
+
+    def alive(self, layer: int = 0) -> int:
+        """Rows alive per KV head in a layer."""
+        rows = self.rows[layer]
+        return self.slots.shape[1] if rows is None else rows.shape[2]
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append the new rows ``[batch, n_kv_heads, new, head_dim]``; return all rows alive, as they are stored.
+
+        The returned tensors ``[batch, n_kv_heads, alive, head_dim]`` are valid until the next update.
+
+        Raises:
+            OutOfBlocks: if the pool has too few blocks; then nothing has changed.
+            ValueError: if the batch is of another size, or layers were evicted to different lengths.
+        """
+        new = key_states.shape[2]
+        if layer_idx == 0:
+            self._append(len(key_states), new)
+        slots = self.new_slots  # [batch, new]
+        for store, states in zip(self.stores, (key_states, value_states), strict=True):
+            store.write(layer_idx, slots.flatten(), states.transpose(1, 2).flatten(0, 1))
+        self.token_of_slot[layer_idx, slots] = self.new_tokens[None, :, None]
+        if self.rows[layer_idx] is not None:
+            fresh = slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
+            self.rows[layer_idx] = torch.cat([self.rows[layer_idx], fresh], dim=-1)
+        return self.read(layer_idx, key_states.dtype)
+
+    def read(self, layer: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values alive in a layer, ``[batch, n_kv_heads, alive, head_dim]`` each, until the next read."""
+        rows = self.rows[layer]
+        keys, values = self.stores
+        if rows is None:
+            return keys.read(layer, self.slots, dtype), values.read(layer, self.slots, dtype)
+        return keys.read_per_head(layer, rows, dtype), values.read_per_head(layer, rows, dtype)
+
+    def token_index(self, layer: int) -> torch.Tensor:
+        """Which token each row alive holds: ``[batch, n_kv_heads, alive]``, counted from 0 over prompt and thought."""
+        rows = self._rows(layer)
+        heads = torch.arange(rows.shape[1], device=rows.device)[None, :, None]
+        return self.token_of_slot[layer][rows, heads].long()
+
+    def evict(self, keep: torch.Tensor, layer: int | None = None) -> None:
+        """Mark all rows dead but those to keep. No block comes back by this, and no row moves.
+
+        Args:
+            keep: places among the rows alive, ascending, ``[batch, n_kv_heads, n_keep]``.
+            layer: the layer; without it the same places in all layers.
+
+        Raises:
+            ValueError: if ``keep`` is of another shape, not ascending, or names a row that is not there.
+        """
+        layers = range(self.shape.n_layers) if layer is None else [layer]
+        expected = (len(self.tables), self.shape.n_kv_heads)
+        if keep.ndim != 3 or keep.shape[:2] != expected or not keep.shape[2]:
+            raise ValueError(
+                f"keep has shape {tuple(keep.shape)}; it must be [{expected[0]}, {expected[1]}, 1 or more]"
+            )
+        alive = min(self.alive(i) for i in layers)
+        if keep.min() < 0 or keep.max() >= alive or (keep.diff() <= 0).any():
+            raise ValueError(f"keep must hold ascending places, each once, of the {alive} rows alive")
+        for i in layers:
+            self.rows[i] = self._rows(i).gather(-1, keep)
+
+    def release_empty_blocks(self) -> int:
+        """Give back the blocks in which every slot is dead in every head and layer; returns how many became free."""
+        freed = 0
+        for sequence, table in enumerate(self.tables):
+            live = {block for i in range(self.shape.n_layers) for block in self._live_blocks(i, sequence)}
+            freed += table.release(i for i, block in enumerate(table.blocks) if block not in live)
+        return freed
+
+    def compact(self) -> int:
+        """Slide the rows alive, per head and in order, into a dense prefix; give the tail back; returns blocks freed.
+
+        Blocks that are shared and would change are copied first.
+
+        Raises:
+            OutOfBlocks: if the pool has too few blocks for those copies; then nothing has changed.
+            ValueError: if layers were evicted to different lengths.
+        """
+        if all(rows is None for rows in self.rows):
+            return 0
+        alive, free_before = self._common_length(), self.pool.num_free_blocks
+        end = blocks_for(alive, self.pool.block_size)
+        changed = [range(self._first_change(sequence, alive), end) for sequence in range(len(self.tables))]
+        self._require_free(sum(t.num_shared(places) for t, places in zip(self.tables, changed, strict=True)))
+        for sequence, (table, places) in enumerate(zip(self.tables, changed, strict=True)):
+            table.make_own(places)
+            first = places.start * self.pool.block_size
+            targets = self._as_slots(table.slots()[first:alive])
+            for i in range(self.shape.n_layers):
+                self._move(i, self._rows(i)[sequence, :, first:], targets)
+            table.truncate(alive)
+        self._index_slots()
+        return self.pool.num_free_blocks - free_before
+
+    def fork(self) -> PagedCache:
+        """A second cache that shares all blocks of this one, as a sub-agent shares its parent's prefix.
+
+        Neither sees what the other appends or compacts from now on: shared blocks are copied before they change.
+        """
+        child = object.__new__(type(self))
+        child.__dict__.update(self.__dict__)
+        child.tables = [table.fork() for table in self.tables]
+        child.slots = self.slots.clone()  # copy on write renumbers in place
+        child.rows = [None if rows is None else rows.clone() for rows in self.rows]
+        child.layers = [PagedLayer(child, i) for i in range(self.shape.n_layers)]
+        return child
+
+    def reset(self) -> None:
+        """Forget everything and give all blocks back."""
+        for table in self.tables:
+            table.truncate(0)
+        self._clear()
+
+    def stats(self) -> CacheStats:
+        """What the cache holds now, in bytes of tensors that exist."""
+        blocks = {block for table in self.tables for block in table.blocks}
+        size = self.pool.block_size
+        reserved = sum(store.packed.nbytes for store in self.stores)
+        slot_bytes = sum(store.packed[:, :1].nbytes for store in self.stores)  # one slot, all layers and heads
+        row_count = sum(self.alive(i) for i in range(self.shape.n_layers)) * len(self.tables)
+        return CacheStats(
+            tokens_seen=self.tokens_seen,
+            tokens_alive=self.alive(),
+            slots_held=len(blocks) * size,
+            blocks_held=len(blocks),
+            blocks_free=self.pool.num_free_blocks,
+            bytes_held=len(blocks) * size * slot_bytes,
+            bytes_alive=row_count * slot_bytes // self.shape.n_layers,
+            bytes_reserved=reserved,
+        )
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+    def _clear(self) -> None:
+        self.tokens_seen = 0
+        # Per layer, slots of the rows alive [batch, n_kv_heads, alive]; None while they are all slots, in order.
+        self.rows: list[torch.Tensor | None] = [None] * self.shape.n_layers
+        self._index_slots()
+
+    def _index_slots(self) -> None:
+        """Note that the rows alive are all slots of the tables, in order."""
+        self.rows = [None] * self.shape.n_layers
+        self.slots = self._as_slots([table.slots() for table in self.tables])  # [batch, alive]
+
+    def _as_slots(self, slots: list) -> torch.Tensor:
+        return torch.tensor(slots, dtype=torch.long, device=self.token_of_slot.device)
+
+    def _rows(self, layer: int) -> torch.Tensor:
+        rows = self.rows[layer]
+        return self.slots[:, None].expand(-1, self.shape.n_kv_heads, -1) if rows is None else rows
+
+    def _common_length(self) -> int:
+        lengths = {self.alive(i) for i in range(self.shape.n_layers)}
+        if len(lengths) > 1:
+            raise ValueError(f"layers hold {sorted(lengths)} rows; evict every layer to one length first")
+        return lengths.pop()
+
+    def _require_free(self, needed: int) -> None:
+        if needed > self.pool.num_free_blocks:
+            raise OutOfBlocks(self.pool.num_held_blocks, self.pool.num_free_blocks, needed)
+
+    def _append(self, batch: int, new: int) -> None:
+        if batch != len(self.tables):
+            raise ValueError(f"the batch has {batch} sequences; this cache was made for {len(self.tables)}")
+        self._common_length()
+        self._require_free(sum(table.blocks_needed(new) for table in self.tables))
+        for sequence, table in enumerate(self.tables):
+            for source, target in table.append(new):
+                self._copy_block(sequence, source, target)
+        self.new_slots = self._as_slots([table.slots(-new) for table in self.tables])
+        tokens = range(self.tokens_seen, self.tokens_seen + new)
+        self.new_tokens = torch.tensor(tokens, dtype=torch.int32, device=self.slots.device)
+        self.slots = torch.cat([self.slots, self.new_slots], dim=1)
+        self.tokens_seen += new
+
+    def _copy_block(self, sequence: int, source: int, target: int) -> None:
+        size = self.pool.block_size
+        old, new = slice(source * size, (source + 1) * size), slice(target * size, (target + 1) * size)
+        for store in self.stores:
+            store.copy_slots(old, new)
+        self.token_of_slot[:, new] = self.token_of_slot[:, old]
+        for slots in [self.slots, *(rows for rows in self.rows if rows is not None)]:
+            own = slots[sequence]
+            own[own // size == source] += (target - source) * size
+
+    def _live_blocks(self, layer: int, sequence: int) -> list[int]:
+        return (self._rows(layer)[sequence] // self.pool.block_size).unique().tolist()
+
+    def _first_change(self, sequence: int, alive: int) -> int:
+        """Place in the table of the first block that compaction changes."""
+        targets = self._as_slots(self.tables[sequence].slots()[:alive])
+        moved = torch.stack([(self._rows(i)[sequence] != targets).any(0) for i in range(self.shape.n_layers)]).any(0)
+        return (int(moved.int().argmax()) if moved.any() else alive) // self.pool.block_size
+
+    def _move(self, layer: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        for store in self.stores:
+            store.move(layer, sources, targets)
+        heads = torch.arange(len(sources), device=sources.device)[:, None]
+        self.token_of_slot[layer, targets] = self.token_of_slot[layer][sources, heads].T

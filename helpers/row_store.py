@@ -1,0 +1,79 @@
+"""The memory behind the blocks: the rows of K and V of every layer, one place per slot and KV head.
+
+A slot is ``block x block_size + offset``. All layers share the numbering, as an engine's layers share a block table, so
+one block holds ``block_size`` tokens of every layer and head. The store knows slots; it knows no sequence.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
+from helpers.layer_kv import row_bytes
+
+PLAIN = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class RowStore:
+    """Rows of one width in one KV format, for all layers: K has one store, V another.
+
+    Args:
+        n_layers, num_slots, n_kv_heads, dim: the sizes; every layer gets ``[num_slots, n_kv_heads, row_bytes]``.
+        kv_format: how a row is stored.
+        device: where.
+    """
+
+    def __init__(self, n_layers: int, num_slots: int, n_kv_heads: int, dim: int, kv_format: str, device: str) -> None:
+        self.kv_format, self.dim = kv_format, dim
+        shape = (n_layers, num_slots, n_kv_heads, row_bytes(dim, kv_format))
+        self.packed = torch.zeros(shape, dtype=torch.uint8, device=device)
+        # Typed where the bytes are plain numbers: what is written and gathered then needs no packing at all.
+        self.memory = self.packed.view(PLAIN[kv_format]) if kv_format in PLAIN else self.packed
+        self.tensor_scale: dict[int, float] = {}  # per layer, for NVFP4 alone
+        self._buffer = self.memory.new_empty(0, *self.memory.shape[2:])
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffer into which rows are gathered; one serves all layers, one after the other."""
+        return self._buffer.nbytes
+
+    def write(self, layer: int, slots: torch.Tensor, rows: torch.Tensor) -> None:
+        """Store ``rows`` ``[n, n_kv_heads, dim]`` in ``slots`` ``[n]``."""
+        if self.kv_format in PLAIN:
+            self.memory[layer].index_copy_(0, slots, rows.to(self.memory.dtype))
+            return
+        if self.kv_format == "nvfp4" and layer not in self.tensor_scale:
+            self.tensor_scale[layer] = nvfp4_tensor_scale(rows)  # fixed by the first rows; larger ones saturate
+        self.memory[layer].index_copy_(0, slots, encode(rows, self.kv_format, self.tensor_scale.get(layer, 1.0)))
+
+    def read(self, layer: int, slots: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Rows of all heads in ``slots`` ``[batch, n]``: ``[batch, n_kv_heads, n, dim]``, valid until the next read."""
+        rows = self._gather(self.memory[layer], slots.flatten())
+        return self._decode(layer, rows, dtype).unflatten(0, slots.shape).transpose(1, 2)
+
+    def read_per_head(self, layer: int, slots: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Rows in ``slots`` ``[batch, n_kv_heads, n]``, each head its own: ``[batch, n_kv_heads, n, dim]``."""
+        return self._decode(layer, self._pick(layer, slots), dtype)
+
+    def move(self, layer: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        """Copy rows, each head its own, from slots ``[n_kv_heads, n]`` to slots ``[n]``, which may overlap."""
+        rows = self._pick(layer, sources[None])[0]  # a copy, so a target may be a later source
+        self.memory[layer].index_copy_(0, targets, rows.transpose(0, 1))
+
+    def copy_slots(self, source: slice, target: slice) -> None:
+        """Copy whole slots, in all layers."""
+        self.packed[:, target] = self.packed[:, source]
+
+    def _pick(self, layer: int, slots: torch.Tensor) -> torch.Tensor:
+        heads = torch.arange(slots.shape[1], device=slots.device)[None, :, None]
+        return self.memory[layer][slots, heads]
+
+    def _gather(self, memory: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        # Fresh memory each step costs more than the copy; an eighth to spare saves most reallocations.
+        if len(slots) > len(self._buffer):
+            self._buffer = memory.new_empty(len(slots) + len(slots) // 8, *memory.shape[1:])
+        return torch.index_select(memory, 0, slots, out=self._buffer[: len(slots)])
+
+    def _decode(self, layer: int, rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        rows = rows if self.kv_format in PLAIN else decode(rows, self.kv_format, self.tensor_scale.get(layer, 1.0))
+        return rows.to(dtype)
