@@ -150,7 +150,7 @@ def _pack_nvfp4(groups: torch.Tensor) -> torch.Tensor:
     x = groups * _inverse(scale.view(torch.float8_e4m3fn).float())
     levels = torch.tensor(E2M1, device=groups.device)
     middles = (levels[1:] + levels[:-1]) / 2
-    code = torch.bucketize(x.abs(), middles)  # in the middle between two levels: the lower one ...
+    code = torch.bucketize(x.abs().contiguous(), middles)  # in the middle between two levels: the lower one ...
     upper = x.abs() == middles[code.clamp(max=len(middles) - 1)]
     code = (code + (upper & (code % 2 == 1))).to(torch.uint8)  # ... unless its code is odd: round half to even
     code = code | (x < 0).to(torch.uint8) << 3
