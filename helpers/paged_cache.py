@@ -86,6 +86,17 @@ class PagedCache(Cache):
     """Rows of K and V in blocks of a ``BlockPool``; a batch of sequences of one length, each with its block table.
 
     Invariant: in every layer and head of a sequence the same number of rows is alive whenever tokens are appended.
+
+    Args:
+        shape: the model's; all its layers keep rows of K and V, full or sliding (a sliding layer's rows are all kept).
+        num_blocks: blocks of the pool, reserved at once.
+        block_size: slots per block.
+        kv_format: how rows are stored; a name, or a pair for K and V.
+        batch_size: sequences.
+        device: where the rows lie.
+
+    Raises:
+        ValueError: if an argument is out of range, or the format cannot store rows of the model's head_dim.
     """
 
     def __init__(

@@ -311,3 +311,26 @@ def test_nvfp4_keeps_small_rows_by_the_scale_of_the_first():
     for layer in range(LAYERS):
         keys, _ = cache.update(rows, rows, layer)
         assert (keys - rows).norm() / rows.norm() < 0.12
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize("new", [1, 3])
+def test_a_model_s_step_after_an_eviction_attends_over_the_survivors(new, compacted):
+    model = build(FAMILIES["Qwen3"], torch.float32)
+    ids = torch.randint(3, 60, (2, 30 + new), generator=torch.manual_seed(1))
+    paged, survivors = PagedCache.for_model(model, 12, 8, "fp32", 2), DynamicCache(config=model.config)
+    shuffle(paged)
+    with torch.inference_mode():
+        model(ids[:, :30], past_key_values=paged)
+        heads = paged.shape.n_kv_heads
+        for layer in range(paged.shape.n_layers):
+            scores = torch.rand(2, heads, 30, generator=torch.manual_seed(layer))
+            paged.evict(scores.topk(9).indices.sort(-1).values, layer)
+            survivors.update(*(rows.clone() for rows in paged.read(layer)), layer)
+        paged.compact() if compacted else paged.release_empty_blocks()
+        poison(paged)
+        got = model(ids[:, 30:], past_key_values=paged).logits  # positions go on from 30, by themselves
+        positions = torch.arange(30, 30 + new).expand(2, -1)
+        wanted = model(ids[:, 30:], past_key_values=survivors, position_ids=positions).logits
+    assert torch.allclose(got, wanted, atol=1e-5)
+    assert (paged.tokens_seen, paged.alive()) == (30 + new, 9 + new)
