@@ -1,5 +1,6 @@
 # make lab        open the course in JupyterLab            make test       run everything that checks it
 # make notebooks  run every lesson again and tidy it       make clean      remove the environment
+# make bench      how quick the memory system is           make sweep      every policy on the reasoner, as data
 PYTHON ?= python3
 ARGS ?=
 ifeq ($(OS),Windows_NT)
@@ -13,7 +14,7 @@ AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
 QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: lab test notebooks clean
+.PHONY: lab test notebooks bench sweep clean
 
 lab: .venv/lab.done
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
@@ -24,6 +25,12 @@ test: .venv/test.done
 notebooks: .venv/test.done
 	$(BIN)/python -m tests.normalise $(ARGS)
 	$(BIN)/python -m tests.readme_figure
+
+bench: .venv/lab.done
+	$(BIN)/python -m helpers.bench $(ARGS)
+
+sweep: .venv/lab.done
+	$(BIN)/python -m helpers.sweep $(ARGS)
 
 clean:
 	rm -rf .venv

@@ -5,50 +5,123 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+Z_95 = statistics.NormalDist().inv_cdf(0.975)  # 1.96 standard errors to each side
+
+
+@dataclass
+class WeightsCost:
+    """What it took to write out attention weights for a policy that needs them.
+
+    Attributes:
+        seconds: time spent in attention that writes them out.
+        bytes_written: bytes of all grids together.
+        largest: bytes of the largest, which is the memory one layer needs for it.
+    """
+
+    seconds: float = 0.0
+    bytes_written: int = 0
+    largest: int = 0
+
+    def add(self, seconds: float, grid_bytes: int) -> None:
+        """Count one layer's grid."""
+        self.seconds += seconds
+        self.bytes_written += grid_bytes
+        self.largest = max(self.largest, grid_bytes)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """One call of a policy, and what came of it.
+
+    Attributes:
+        tokens_seen: logical length when it happened.
+        rows_before, rows_after: rows alive per KV head and layer, of each sequence.
+        blocks_freed, bytes_freed: what the pool got back, from all sequences together.
+        scoring_seconds: time to read the keys, score them and choose.
+        moving_seconds: time to mark the rest dead, and to move the survivors if they are moved.
+    """
+
+    tokens_seen: int
+    rows_before: int
+    rows_after: int
+    blocks_freed: int
+    bytes_freed: int
+    scoring_seconds: float
+    moving_seconds: float
+
+    @property
+    def tokens_evicted(self) -> int:
+        """Rows given up per KV head and layer, of each sequence."""
+        return self.rows_before - self.rows_after
 
 
 @dataclass
 class Trace:
-    """One run, step by step. Step 0 is the prefill, which reads the prompt and yields the first token.
+    """One run, pass by pass. Pass 0 is the prefill, which reads the prompt and yields the first token.
 
-    All lists but ``tokens`` have one entry per step and grow together.
+    ``generate`` reads one token per pass, ``replay`` a chunk of them. The lists with one entry per pass grow together;
+    an entry is taken before a compression, so that peaks are seen.
 
     Attributes:
         prompt_length: tokens of the prompt, per sequence.
-        tokens: the decoded token ids, ``tokens[sequence][step]``.
-        seconds: time since the start, at the end of the step.
+        tokens: the decoded token ids, ``tokens[sequence][step]``; in a replay, what the model would have said.
+        seconds: time since the start, at the end of the pass.
         tokens_seen: logical length of each sequence in the cache: prompt and decoded tokens processed so far.
+        tokens_alive: rows the cache holds of each sequence, per KV head; the most that any layer holds.
+        blocks_held: blocks of the pool, all sequences together; 0 for a cache without blocks.
         bytes_held: bytes of KV cache, all sequences together.
+        compressions: each one, with the pass after which it came.
+        weights_cost: what it took to show attention weights to the policy.
     """
 
     prompt_length: int
     tokens: list[list[int]]
     seconds: list[float] = field(default_factory=list)
     tokens_seen: list[int] = field(default_factory=list)
+    tokens_alive: list[int] = field(default_factory=list)
+    blocks_held: list[int] = field(default_factory=list)
     bytes_held: list[int] = field(default_factory=list)
+    compressions: dict[int, Compression] = field(default_factory=dict)
+    weights_cost: WeightsCost = field(default_factory=WeightsCost)
     started: float = field(default_factory=time.perf_counter, repr=False)
 
-    def record(self, next_tokens: list[int], cache: Any) -> None:
-        """Note one finished step: the token it gave each sequence, and what the cache holds now."""
-        for sequence, token in zip(self.tokens, next_tokens, strict=True):
-            sequence.append(token)
+    def record(self, next_tokens: list[list[int]], cache: Any) -> None:
+        """Note one finished pass: the tokens it gave each sequence, and what the cache holds now."""
+        for sequence, tokens in zip(self.tokens, next_tokens, strict=True):
+            sequence.extend(tokens)
         self.seconds.append(time.perf_counter() - self.started)
         self.tokens_seen.append(cache.get_seq_length())
-        self.bytes_held.append(cache.stats().bytes_held if hasattr(cache, "stats") else sum(layer_bytes(cache)))
+        stats = cache.stats() if hasattr(cache, "stats") else None
+        self.tokens_alive.append(stats.tokens_alive if stats else max(_rows(layer) for layer in cache.layers))
+        self.blocks_held.append(stats.blocks_held if stats else 0)
+        self.bytes_held.append(stats.bytes_held if stats else sum(layer_bytes(cache)))
+
+    @property
+    def blocks_freed(self) -> int:
+        """Blocks given back by all compressions."""
+        return sum(compression.blocks_freed for compression in self.compressions.values())
 
     @property
     def bytes_freed(self) -> int:
-        """Bytes given back during the run: every fall of ``bytes_held`` added up."""
-        return sum(max(0, a - b) for a, b in zip(self.bytes_held, self.bytes_held[1:], strict=False))
+        """Bytes given back during the run: by compressions, and every other fall of ``bytes_held``."""
+        by_compression = [self.compressions[i].bytes_freed if i in self.compressions else 0 for i in self._passes]
+        left = [held - freed for held, freed in zip(self.bytes_held, by_compression, strict=True)]
+        falls = (max(0, before - after) for before, after in zip(left, self.bytes_held[1:], strict=False))
+        return sum(by_compression) + sum(falls)
 
     @property
     def tokens_per_second(self) -> float:
         """Decoded tokens per second of one sequence, the prefill left out; nan where nothing followed it."""
-        steps = len(self.seconds) - 1
-        return steps / (self.seconds[-1] - self.seconds[0]) if steps else math.nan
+        seconds = self.seconds[-1] - self.seconds[0] if len(self.seconds) > 1 else 0
+        return (len(self.tokens[0]) - 1) / seconds if seconds else math.nan
+
+    @property
+    def _passes(self) -> range:
+        return range(len(self.bytes_held))
 
 
 def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
@@ -59,6 +132,44 @@ def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
         run()
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def reachable_bytes(root: Any) -> int:
+    """Bytes of every tensor that can be reached from an object, each storage once: buffers and indices too."""
+    storages: dict[int, int] = {}
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if hasattr(item, "untyped_storage"):
+            storages[item.untyped_storage().data_ptr()] = item.untyped_storage().nbytes()
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple | set):
+            waiting.extend(item)
+        else:
+            waiting.extend(getattr(item, "__dict__", {}).values())
+    return sum(storages.values())
+
+
+def share_interval(right: Sequence[bool]) -> tuple[float, float]:
+    """95% interval of a share of independent trials, after Wilson (1927): right even near 0 and 1."""
+    count, share = len(right), sum(right) / len(right)
+    spread = Z_95 * math.sqrt(share * (1 - share) / count + (Z_95 / (2 * count)) ** 2)
+    middle, scale = share + Z_95**2 / (2 * count), 1 + Z_95**2 / count
+    return (middle - spread) / scale, (middle + spread) / scale
+
+
+def paired_difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """Mean of ``one`` less ``other`` over the same trials, and half the width of its 95% interval.
+
+    The same worksheets for both, so that hard and easy ones fall out of the difference.
+    """
+    differences = [a - b for a, b in zip(one, other, strict=True)]
+    return statistics.fmean(differences), Z_95 * statistics.stdev(differences) / math.sqrt(len(differences))
 
 
 def layer_bytes(cache: Any) -> list[int]:
@@ -79,6 +190,11 @@ def state_bytes(cache: Any) -> int:
 def weight_bytes(model: Any) -> int:
     """Bytes of a model's parameters; a tensor shared by two of them (tied embeddings) counts once."""
     return sum(_bytes(parameter) for parameter in model.parameters())
+
+
+def _rows(layer: Any) -> int:
+    keys = getattr(layer, "keys", None)
+    return 0 if keys is None or not keys.numel() else keys.shape[-2]
 
 
 def _bytes(tensor: Any) -> int:

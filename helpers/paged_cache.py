@@ -7,7 +7,10 @@ says where it stands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
@@ -18,6 +21,37 @@ from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
 from helpers.footprint import KVShape, require_count
 from helpers.layer_kv import KVFormat, split_format
 from helpers.row_store import RowStore
+
+# The keys that a PagedCache returned last. Attention sees tensors alone; by these it knows whose they are.
+_last_keys: ContextVar[torch.Tensor | None] = ContextVar("last_keys", default=None)
+# Set when transformers asks a PagedCache for the sizes of the mask that it is about to make.
+_mask_is_ours: ContextVar[bool] = ContextVar("mask_is_ours", default=False)
+
+
+def in_any_mode(method: Callable) -> Callable:
+    """Run a method so that tensors it makes are ordinary ones, without gradients, whatever mode its caller is in.
+
+    A cache outlives the run that fills it. Tensors made in inference mode could not be changed after the run.
+    """
+
+    @wraps(method)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with torch.inference_mode(False), torch.no_grad():
+            return method(*args, **kwargs)
+
+    return wrapped
+
+
+def is_of_paged_cache(keys: torch.Tensor) -> bool:
+    """True for the keys that a ``PagedCache.update`` has just returned."""
+    return _last_keys.get() is keys
+
+
+def take_mask_owner() -> bool:
+    """True, once, if a ``PagedCache`` was the last to be asked for the sizes of a mask."""
+    is_ours = _mask_is_ours.get()
+    _mask_is_ours.set(False)
+    return is_ours
 
 
 @dataclass(frozen=True)
@@ -66,6 +100,7 @@ class PagedLayer(CacheLayerMixin):
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(rows after the next update, tokens that were seen and are no longer there)."""
+        _mask_is_ours.set(True)
         alive = self.cache.alive(self.index)
         return alive + query_length, self.cache.tokens_seen - alive
 
@@ -99,6 +134,7 @@ class PagedCache(Cache):
         ValueError: if an argument is out of range, or the format cannot store rows of the model's head_dim.
     """
 
+    @in_any_mode
     def __init__(
         self,
         shape: KVShape,
@@ -139,6 +175,7 @@ class PagedCache(Cache):
         rows = self.rows[layer]
         return self.slots.shape[1] if rows is None else rows.shape[2]
 
+    @in_any_mode
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,22 +197,29 @@ class PagedCache(Cache):
         if self.rows[layer_idx] is not None:
             fresh = slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
             self.rows[layer_idx] = torch.cat([self.rows[layer_idx], fresh], dim=-1)
-        return self.read(layer_idx, key_states.dtype)
+        keys, values = self.read(layer_idx, key_states.dtype)
+        _last_keys.set(keys)
+        return keys, values
 
+    @in_any_mode
     def read(self, layer: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values alive in a layer, ``[batch, n_kv_heads, alive, head_dim]`` each, until the next read."""
-        rows = self.rows[layer]
-        keys, values = self.stores
-        if rows is None:
-            return keys.read(layer, self.slots, dtype), values.read(layer, self.slots, dtype)
-        return keys.read_per_head(layer, rows, dtype), values.read_per_head(layer, rows, dtype)
+        keys, values = (self._read(store, layer, dtype) for store in self.stores)
+        return keys, values
 
+    @in_any_mode
+    def read_keys(self, layer: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """The keys alone, which are all that most policies score by."""
+        return self._read(self.stores[0], layer, dtype)
+
+    @in_any_mode
     def token_index(self, layer: int) -> torch.Tensor:
         """Which token each row alive holds: ``[batch, n_kv_heads, alive]``, counted from 0 over prompt and thought."""
         rows = self._rows(layer)
         heads = torch.arange(rows.shape[1], device=rows.device)[None, :, None]
         return self.token_of_slot[layer][rows, heads].long()
 
+    @in_any_mode
     def evict(self, keep: torch.Tensor, layer: int | None = None) -> None:
         """Mark all rows dead but those to keep. No block comes back by this, and no row moves.
 
@@ -198,6 +242,7 @@ class PagedCache(Cache):
         for i in layers:
             self.rows[i] = self._rows(i).gather(-1, keep)
 
+    @in_any_mode
     def release_empty_blocks(self) -> int:
         """Give back the blocks in which every slot is dead in every head and layer; returns how many became free."""
         freed = 0
@@ -206,6 +251,7 @@ class PagedCache(Cache):
             freed += table.release(i for i, block in enumerate(table.blocks) if block not in live)
         return freed
 
+    @in_any_mode
     def compact(self) -> int:
         """Slide the rows alive, per head and in order, into a dense prefix; give the tail back; returns blocks freed.
 
@@ -231,6 +277,7 @@ class PagedCache(Cache):
         self._index_slots()
         return self.pool.num_free_blocks - free_before
 
+    @in_any_mode
     def fork(self) -> PagedCache:
         """A second cache that shares all blocks of this one, as a sub-agent shares its parent's prefix.
 
@@ -244,6 +291,7 @@ class PagedCache(Cache):
         child.layers = [PagedLayer(child, i) for i in range(self.shape.n_layers)]
         return child
 
+    @in_any_mode
     def reset(self) -> None:
         """Forget everything and give all blocks back."""
         for table in self.tables:
@@ -286,6 +334,10 @@ class PagedCache(Cache):
     def _rows(self, layer: int) -> torch.Tensor:
         rows = self.rows[layer]
         return self.slots[:, None].expand(-1, self.shape.n_kv_heads, -1) if rows is None else rows
+
+    def _read(self, store: RowStore, layer: int, dtype: torch.dtype) -> torch.Tensor:
+        rows = self.rows[layer]
+        return store.read(layer, self.slots, dtype) if rows is None else store.read_per_head(layer, rows, dtype)
 
     def _common_length(self) -> int:
         lengths = {self.alive(i) for i in range(self.shape.n_layers)}

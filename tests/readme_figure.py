@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.widgets import wall_frame
+from helpers.widgets.memory import wall_frame
 
 FIGURE = Path(__file__).parent.parent / "notebooks" / "memory_wall.png"
 CHOICE = {

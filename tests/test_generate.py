@@ -186,7 +186,7 @@ def test_every_fall_of_bytes_held_counts_as_freed():
 
 
 def test_speed_leaves_the_prefill_out():
-    assert Trace(1, [[]], seconds=[10.0, 10.5, 11.0]).tokens_per_second == 2.0
+    assert Trace(1, [[4, 5, 6]], seconds=[10.0, 10.5, 11.0]).tokens_per_second == 2.0
 
 
 def test_median_seconds_is_not_led_by_one_slow_call(monkeypatch):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from helpers.catalog import MODELS, GiB, find_card
 from helpers.footprint import KVShape, format_bytes, max_tokens, weights_bytes
+from helpers.reasoner import make_worksheets
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 OVERHEAD = 0.75 * GiB
@@ -51,3 +52,11 @@ def test_lesson_01_question_1():
 def test_lesson_01_question_2():
     assert longest("Llama-3.1-8B", "q4_k_m", sequences=18) >= 8_192
     assert longest("Llama-3.1-8B", "q4_k_m", sequences=19) == 8_081 and "8,081" in lesson("01")
+
+
+def test_lesson_00_what_the_half_blind_model_had_last_seen_83_tokens_ago():
+    words = make_worksheets(count=10, n_lines=20, seed=8)[0].thought.split()
+    looked_up = 16 * 11 + 4  # the first value of the seventeenth line
+    assert words[looked_up - 1 : looked_up + 1] == ["Y", "6"]
+    before = [i for i in range(looked_up - 1) if words[i] == "Y" and words[i + 1].isdigit()]
+    assert looked_up - (before[-1] + 1) == 83 and "83 tokens ago" in lesson("00")

@@ -21,7 +21,7 @@ from helpers.measure import layer_bytes, state_bytes, weight_bytes
 from helpers.models import describe_machine, free_memory, load_model, load_reasoner, pick_device, pick_dtype
 from helpers.reasoner import make_worksheets
 from helpers.reasoner.tokenizer import WORDS, make_tokenizer
-from helpers.widgets import wall_frame
+from helpers.widgets.memory import wall_frame
 from tests.families import FAMILIES, build, plain
 
 SHEET = make_worksheets(1, n_lines=3, seed=5)[0]

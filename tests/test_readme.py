@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.widgets import wall_frame
+from helpers.widgets.memory import wall_frame
 from tests.readme_figure import CHOICE, FIGURE
 
 ROOT = Path(__file__).parent.parent

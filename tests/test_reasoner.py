@@ -449,6 +449,36 @@ def interrupt_in_step_9(steps, real_step, args):
     return real_step(*args)
 
 
+def test_the_second_round_hides_rows_of_the_thought_and_trains_on(tmp_path, monkeypatch, smaller_model):
+    seen, real = [], train.train_step
+    monkeypatch.setattr(train, "train_step", lambda *args: (seen.append(args[-2:]), real(*args))[1])
+    _, _, progress = train.train(tmp_path, **SHORT | {"budget": 1_200}, hiding_budget=6_000)
+    assert progress.tokens >= 7_200
+    hidden = [visible is not None for _, visible in seen]
+    first = hidden.index(True)
+    assert first * 300 >= 900  # nothing is hidden in the first round
+    assert 0.3 < sum(hidden[first:]) / len(hidden[first:]) < 0.95
+    assert max(rate for rate, visible in seen if visible is not None) <= train.HIDING_RATE
+
+
+def test_what_is_hidden_is_rows_of_the_thought_from_tokens_far_behind_them():
+    masks = [train.hide_rows(step, 3, 90, 40) for step in range(60)]
+    shown = [mask for mask in masks if mask is not None]
+    assert 0.4 < len(shown) / len(masks) < 0.8
+    for mask in shown:
+        assert mask.shape == (3, 1, 90, 90)
+        for token in range(90):
+            assert not mask[:, :, token, token + 1 :].any()
+            assert mask[:, :, token, max(0, token - train.NEAR + 1) : token + 1].all()
+            assert mask[:, :, token, : min(40, token + 1)].all()
+        last = mask[:, 0, 89, 40:74]
+        for token in range(40 + train.NEAR, 89):  # a row is hidden from all tokens behind it, or from none
+            far = token - train.NEAR + 1 - 40
+            assert torch.equal(mask[:, 0, token, 40 : 40 + far], last[:, :far])
+    hidden = torch.stack([~mask[:, 0, 89, 40:74] for mask in shown]).float().mean(-1).flatten()
+    assert hidden.min() < 0.35 and hidden.max() > 0.95 and 0.55 < hidden.mean() < 0.78
+
+
 def test_a_finished_training_is_not_trained_further(tmp_path, smaller_model):
     options = SHORT | {"budget": 600}
     first, _, progress = train.train(tmp_path, **options)
@@ -492,9 +522,16 @@ def test_the_report_and_the_card_are_written_beside_the_weights(tmp_path):
         "tokens_per_second_one_sequence": 321,
     }
     progress = train.Progress(step=7, tokens=12_345, seconds=90.0, longest=40, history=[(1, 4, 2.0)])
-    train.write_report(tmp_path, model, progress, exam)
+    train.write_report(tmp_path, model, progress, exam, hiding_tokens=2_345)
     report = json.loads((tmp_path / "training.json").read_text())
     assert (report["tokens"], report["steps"], report["minutes"], report["exam"]) == (12_345, 7, 1.5, exam)
     card = (tmp_path / "README.md").read_text()
-    for words in ("12,345 tokens", "99.5% at 16 lines", "98.0% at 40 lines", "12.3%", "up to 40 lines"):
+    for words in (
+        "12,345 tokens",
+        "last 2,345 tokens",
+        "99.5% at 16 lines",
+        "98.0% at 40 lines",
+        "12.3%",
+        "up to 40 lines",
+    ):
         assert words in card

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from helpers import plots, widgets
+from helpers import widgets
 from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card
 from helpers.checks import check_number
 from helpers.footprint import KVShape, format_bytes, max_tokens, weights_bytes
 from helpers.measure import Trace
+from helpers.plots import memory as plots
+from helpers.widgets import memory as memory_controls
+from helpers.widgets import page, thinking
 
 
 # --- Plots: data in, the same data in the artists --------------------------------------------------------------------
@@ -155,7 +158,8 @@ def shown(monkeypatch):
         entries.append(entry)
         return entry if display_id else None
 
-    monkeypatch.setattr(widgets, "display", display)
+    monkeypatch.setattr(page, "display", display)
+    monkeypatch.setattr(thinking, "display", display)
     return entries
 
 
@@ -205,7 +209,7 @@ def test_a_control_redraws_on_a_change(shown, live):
 
 def test_a_static_page_has_the_first_frame_and_no_widget(shown, static):
     picture = widgets.control(frame, height=ipywidgets.IntSlider(value=3))
-    assert widgets.is_static()
+    assert page.is_static()
     assert picture.caption == "Figure: 3 a."
     assert len(shown) == 2
     assert no_widget(shown)
@@ -216,7 +220,7 @@ def test_a_page_is_live_unless_the_variable_says_static(monkeypatch, value):
     monkeypatch.delenv("COURSE_STATIC", raising=False)
     if value is not None:
         monkeypatch.setenv("COURSE_STATIC", value)
-    assert not widgets.is_static()
+    assert not page.is_static()
 
 
 def move(widget):
@@ -228,10 +232,14 @@ def move(widget):
 
 
 @pytest.mark.parametrize(
-    ("make", "draw"), [(widgets.wall_control, widgets.wall_frame), (widgets.models_control, widgets.models_frame)]
+    ("make", "draw"),
+    [
+        (memory_controls.wall_control, memory_controls.wall_frame),
+        (memory_controls.models_control, memory_controls.models_frame),
+    ],
 )
 def test_the_lessons_controls_show_what_their_frames_give(shown, live, monkeypatch, make, draw):
-    monkeypatch.setattr(widgets, "DPI", 30)  # fifty drawings: coarse ones will do
+    monkeypatch.setattr(page, "DPI", 30)  # fifty drawings: coarse ones will do
     names = draw.__code__.co_varnames[: draw.__code__.co_argcount]
     make()
     controls = dict(zip(names, shown[0].data.children, strict=False))
@@ -245,7 +253,7 @@ def test_the_lessons_controls_show_what_their_frames_give(shown, live, monkeypat
     assert len(shown[1].updates) > 10
 
 
-@pytest.mark.parametrize("make", [widgets.wall_control, widgets.models_control])
+@pytest.mark.parametrize("make", [memory_controls.wall_control, memory_controls.models_control])
 def test_the_lessons_controls_are_pictures_on_a_static_page(shown, static, make):
     assert make() is None  # nbval would take a returned picture for one more output
     assert shown[1].data["text/markdown"].startswith("Figure:")
@@ -285,7 +293,7 @@ def test_the_wall_s_caption_says_what_footprint_gives(model):
         cache = shape.bytes(context, sequences, kv_format) + sequences * shape.fixed_bytes
         free = capacity - overhead - weights
         dies_at = max_tokens(free, shape, sequences, kv_format)
-        figure, caption = widgets.wall_frame(*choice)
+        figure, caption = memory_controls.wall_frame(*choice)
         said = [model, card, f"{context:,} tokens", f"{sequences} sequence"]
         said += [format_bytes(size) for size in (weights, overhead, cache, weights + overhead + cache, capacity)]
         said += [verdict_of(free, cache, dies_at)]
@@ -297,7 +305,7 @@ def test_the_wall_s_caption_says_what_footprint_gives(model):
 
 
 def test_claim_a3_in_the_caption():
-    _, caption = widgets.wall_frame("Qwen3-32B", "q4_k_m", "RTX 4090", "fp16", 32_768, 1)
+    _, caption = memory_controls.wall_frame("Qwen3-32B", "q4_k_m", "RTX 4090", "fp16", 32_768, 1)
     by_hand = (24 * GiB - 0.75 * GiB - 32_762_123_264 * 4.82 / 8) // (256 * 1024)
     assert f"dies after token {by_hand:,.0f}." in caption
 
@@ -305,7 +313,7 @@ def test_claim_a3_in_the_caption():
 @pytest.mark.parametrize(("kv_format", "tokens"), [("fp16", 32_768), ("q4_0", 1_024), ("fp32", 1_048_576)])
 def test_the_models_caption_says_what_footprint_gives(kv_format, tokens):
     sizes = {name: KVShape.from_config(m.config).bytes(tokens, kv_format=kv_format) for name, m in MODELS.items()}
-    figure, caption = widgets.models_frame(kv_format, tokens)
+    figure, caption = memory_controls.models_frame(kv_format, tokens)
     least, most = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
     said = [least, most, format_bytes(sizes[least]), format_bytes(sizes[most]), f"{tokens:,} tokens", kv_format]
     assert [words for words in said if words not in caption] == []
@@ -328,7 +336,7 @@ def test_a_wrong_choice_is_named_in_one_line(wrong):
     right = ("Qwen3-8B", "bf16", "L4", "fp16", 1_024, 1)
     choice = dict(zip(("model", "weight_format", "card", "kv_format", "context", "sequences"), right, strict=True))
     with pytest.raises(ValueError) as error:
-        widgets.wall_frame(**choice | wrong)
+        memory_controls.wall_frame(**choice | wrong)
     assert "\n" not in str(error.value)
     assert str(next(iter(wrong.values()))) in str(error.value)
 
@@ -413,7 +421,7 @@ def watch(pieces, n_steps, is_reasoner=False, max_new_tokens=60):
     loaded = SimpleNamespace(
         shape=KVShape(2, 1, 8), element_format="fp32", tokenizer=Words(*pieces), is_reasoner=is_reasoner
     )
-    watching = widgets.ThinkingWatch(loaded, prompt_length=10, max_new_tokens=max_new_tokens)
+    watching = thinking.ThinkingWatch(loaded, prompt_length=10, max_new_tokens=max_new_tokens)
     trace = Trace(10, [[]])
     for step in range(n_steps):
         trace.tokens[0].append(step % len(pieces))

@@ -1,4 +1,4 @@
-"""The exercises' checks, one function per exercise: the right number, and the mistakes that people make on the way."""
+"""Checks of the exercises of lesson 01: the right number, and the mistakes that people make on the way."""
 
 from __future__ import annotations
 
@@ -9,23 +9,6 @@ from helpers.checks import check_number
 from helpers.footprint import KVShape, max_tokens
 
 
-# --- Lesson 00 --------------------------------------------------------------------------------------------------------
-def check_longer_thought(answer: Any) -> None:
-    """1,300 tokens at 4,096 bytes each."""
-    mistakes = {"that is the thought alone; the prompt is kept too.": 1_000 * 4_096}
-    check_number(answer, 1_300 * 4_096, "bytes", mistakes)
-
-
-def check_full_mebibyte(answer: Any) -> None:
-    """Tokens of thought that fit into 1 MiB behind a prompt of 139 tokens."""
-    mistakes = {
-        "that is prompt and thought together.": 256,
-        "a MiB is 1,024 x 1,024 bytes.": 1_000_000 // 4_096 - 139,
-    }
-    check_number(answer, 256 - 139, "tokens", mistakes)
-
-
-# --- Lesson 01 --------------------------------------------------------------------------------------------------------
 def check_one_token(answer: Any) -> None:
     """Bytes of one token of Qwen3-8B in 16 bits."""
     mistakes = {

@@ -1,21 +1,14 @@
-"""Pure draw functions: data in, ``Figure`` out. Lessons, controls and tests all call the same ones.
-
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; every line has a second mark besides its colour.
-"""
+"""Figures of the cache as it grows, of its bytes by layer and model, and of the card that it fills."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
-from helpers.footprint import binary_unit, format_bytes
-
-BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#595959"
-SIZE = (8.0, 3.6)  # inches; as wide as a laptop's notebook column
+from helpers.footprint import format_bytes
+from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
 
 
 def cache_climb(
@@ -30,21 +23,21 @@ def cache_climb(
         predicted: bytes the formula gives at 0, ..., ``tokens_at_end`` tokens.
         tokens_at_end: right end of the axis, so that the picture does not rescale while it grows.
     """
-    figure, ax = _axes("tokens seen (prompt and thought)", "KV cache")
+    figure, ax = new_axes("tokens seen (prompt and thought)", "KV cache")
     ax.plot(range(tokens_at_end + 1), predicted, color=GREY, linestyle="--", linewidth=1.2, label="formula")
     ax.plot(tokens, measured, color=BLUE, linewidth=3, label="measured")
     ax.plot(tokens[-1:], measured[-1:], "o", color=BLUE)
     ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
     ax.set_xlim(0, tokens_at_end)
     ax.set_ylim(0, max(1, predicted[-1]) * 1.05)
-    _bytes_axis(ax.yaxis, predicted[-1])
+    bytes_axis(ax.yaxis, predicted[-1])
     ax.legend(loc="upper left", frameon=False)
     return figure
 
 
 def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_cache: Sequence[float]) -> Figure:
     """Milliseconds for one more token, with a cache and without, over the length of the text so far."""
-    figure, ax = _axes("tokens already in the text", "time for one more token (ms)")
+    figure, ax = new_axes("tokens already in the text", "time for one more token (ms)")
     ax.plot(lengths, [1e3 * t for t in without_cache], "s--", color=RED, label="without a cache: read everything again")
     ax.plot(lengths, [1e3 * t for t in with_cache], "o-", color=BLUE, label="with a cache: read one token")
     ax.set_ylim(bottom=0)
@@ -55,26 +48,26 @@ def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_
 
 def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
     """Two bars per layer: bytes by the formula, bytes of the tensors."""
-    figure, ax = _axes("layer", "KV cache")
+    figure, ax = new_axes("layer", "KV cache")
     layers = range(len(predicted))
     ax.bar([i - 0.2 for i in layers], predicted, 0.38, color="white", edgecolor=GREY, hatch="//", label="formula")
     ax.bar([i + 0.2 for i in layers], measured, 0.38, color=BLUE, label="measured")
     ax.set_xticks(list(layers))
     ax.set_ylim(0, 1.3 * max([1, *predicted, *measured]))
-    _bytes_axis(ax.yaxis, max([*predicted, *measured]))
+    bytes_axis(ax.yaxis, max([*predicted, *measured]))
     ax.legend(loc="upper right", frameon=False, ncols=2)
     return figure
 
 
 def bytes_by_model(names: Sequence[str], values: Sequence[float]) -> Figure:
     """One horizontal bar per model, with its bytes written out at the end of the bar."""
-    figure, ax = _axes("KV cache of one sequence", "", left=0.2)
+    figure, ax = new_axes("KV cache of one sequence", "", left=0.2)
     bars = ax.barh(list(names), list(values), color=SKY, edgecolor=BLUE)
     ax.bar_label(bars, [f" {format_bytes(value)}" for value in values])
     ax.invert_yaxis()
     ax.margins(x=0.15)
     ax.grid(visible=False)
-    _bytes_axis(ax.xaxis, max(values))
+    bytes_axis(ax.xaxis, max(values))
     return figure
 
 
@@ -91,7 +84,7 @@ def memory_wall(
         capacity: bytes of memory on the card.
         dies_at: the last number of tokens that fits; beyond the axis or infinite if the run survives it.
     """
-    figure, ax = _axes("tokens per sequence", "memory", right=0.74)
+    figure, ax = new_axes("tokens per sequence", "memory", right=0.74)
     base = [fixed + weights for _ in tokens]
     top = [b + c for b, c in zip(base, cache, strict=True)]
     ax.fill_between(tokens, 0, fixed, color=GREY, alpha=0.55, linewidth=0, label="overhead")
@@ -104,26 +97,7 @@ def memory_wall(
         ax.annotate(f"{dies_at:,}", (dies_at, capacity), xytext=(6, 8), textcoords="offset points", color=RED)
     ax.set_xlim(0, tokens[-1])
     ax.set_ylim(0, 1.15 * max(capacity, top[-1]))
-    _bytes_axis(ax.yaxis, max(capacity, top[-1]))
+    bytes_axis(ax.yaxis, max(capacity, top[-1]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
-
-
-def _axes(xlabel: str, ylabel: str, left: float = 0.12, right: float = 0.97) -> tuple[Figure, Axes]:
-    """One pair of axes in a fixed place: a layout computed anew would make the picture jump, and take longer."""
-    figure = Figure(figsize=SIZE)
-    ax = figure.add_axes((left, 0.15, right - left, 0.8))
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", alpha=0.25)
-    return figure, ax
-
-
-def _bytes_axis(axis: Axis, top: float) -> None:
-    """Round ticks in one power-of-1024 unit; matplotlib's own would be round in bytes, such as 976.6 KiB."""
-    unit, name = binary_unit(top)
-    ticks = MaxNLocator(nbins=6, steps=[1, 2, 4, 5, 8, 10]).tick_values(0, top / unit)
-    axis.set_major_locator(FixedLocator([unit * tick for tick in ticks]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:,.10g} {name}" if value else "0"))

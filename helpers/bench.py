@@ -1,0 +1,219 @@
+"""How quick the memory system is: ``python -m helpers.bench`` (or ``make bench``) prints one table, and saves it.
+
+Every figure is a ratio of medians taken in one run, one candidate after the other, since times vary from run to run.
+The weights are random: time does not depend on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import gc
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache, Qwen3Config, StaticCache
+
+from helpers.attention import NAME, attend_with_grid, attending
+from helpers.block_pool import blocks_for
+from helpers.catalog import find_model
+from helpers.eviction import H2O, Compressor, SnapKV, TriAttention
+from helpers.eviction.triattention import score
+from helpers.footprint import format_bytes
+from helpers.measure import median_seconds, reachable_bytes
+from helpers.models import describe_machine
+from helpers.paged_cache import PagedCache
+
+DATA = Path(__file__).parent / "data" / "bench.json"
+LENGTHS = (512, 2048, 8192, 32768)
+BUDGET, INTERVAL = 2048, 128
+N_HEADS, N_KV_HEADS, HEAD_DIM = 16, 8, 128  # Qwen3-0.6B's
+OFFSETS = [2**i for i in range(17)]
+REPEATS = 9
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was compared, the ratio, and the goal where there is one."""
+
+    what: str
+    figure: str
+    goal: str = ""
+    reached: bool | None = None
+
+
+def small_model() -> Any:
+    """Four layers of Qwen3-0.6B's widths; with a small vocabulary, so that the cache is what a step spends time on."""
+    published = find_model("Qwen3-0.6B").config
+    return _random_model(published | {"num_hidden_layers": 4, "vocab_size": 1024})
+
+
+def decoding(model: Any) -> Iterator[Row]:
+    """Tokens per second of one sequence at several lengths, and the bytes that each kind of cache takes."""
+    for length in LENGTHS:
+        makers = {
+            "DynamicCache": lambda: DynamicCache(config=model.config),
+            "StaticCache": lambda length=length: StaticCache(config=model.config, max_cache_len=length + 64),
+            "PagedCache": lambda length=length: PagedCache.for_model(
+                model, blocks_for(length + 64, 16), kv_format="fp32"
+            ),
+        }
+        caches = {name: _filled(make(), model, length) for name, make in makers.items()}
+        seconds = _step_seconds(model, caches)
+        paged = seconds["PagedCache"]
+        for name in ("DynamicCache", "StaticCache"):
+            is_goal = name == "DynamicCache" and length >= 2048
+            speed = f"{1 / paged:,.1f} and {1 / seconds[name]:,.1f} tokens/s: {seconds[name] / paged:.2f} times"
+            goal = ("1.00 times or more", paged <= seconds[name]) if is_goal else ("", None)
+            yield Row(f"decode at {length:,} tokens: PagedCache and {name}", speed, *goal)
+        sizes = ", ".join(f"{name} {format_bytes(reachable_bytes(cache))}" for name, cache in caches.items())
+        yield Row(f"bytes at {length:,} tokens, all buffers", sizes)
+
+
+def scoring() -> Iterator[Row]:
+    """One layer's scores over budget and interval: TriAttention against its definition, SnapKV and H2O."""
+    rows, position = BUDGET + INTERVAL, 30_000
+    keys, statistics = torch.randn(1, N_KV_HEADS, rows, HEAD_DIM), _statistics()
+    ours = median_seconds(lambda: score(keys, *statistics, position, OFFSETS), REPEATS)
+    naive = median_seconds(lambda: score_as_defined(keys[0], *statistics, position, OFFSETS), 3)
+    yield Row(
+        f"scoring {rows:,} rows: TriAttention, and as defined",
+        f"{ours * 1e3:.1f} and {naive * 1e3:,.0f} ms: {naive / ours:.0f} times",
+        "20 times or more",
+        naive >= 20 * ours,
+    )
+    snapkv = SnapKV()
+    snapkv.begin(None, 0)
+    snapkv.see_queries(0, torch.randn(1, N_HEADS, snapkv.window, HEAD_DIM), HEAD_DIM**-0.5)
+    theirs = median_seconds(lambda: snapkv.score(0, keys, position), REPEATS)
+    yield Row("scoring: TriAttention, and SnapKV", f"{ours * 1e3:.1f} and {theirs * 1e3:.1f} ms")
+    grid = _grid_seconds(keys)
+    yield Row(
+        "scoring: TriAttention once, and H2O's grids over the interval", f"{ours * 1e3:.1f} and {grid * 1e3:.1f} ms"
+    )
+
+
+def compression() -> Iterator[Row]:
+    """One compression of a model of Qwen3-0.6B's shape, beside the decode steps between two of them."""
+    model = _random_model(find_model("Qwen3-0.6B").config)
+    q_mean, q_abs_mean, omega = _statistics()
+    layers = model.config.num_hidden_layers
+    policy = TriAttention(q_mean.expand(layers, -1, -1), q_abs_mean.expand(layers, -1, -1), omega)
+    cache = PagedCache.for_model(model, blocks_for(BUDGET + INTERVAL + 64, 16), kv_format="fp32")
+    compressor = Compressor(policy, BUDGET, INTERVAL, protect_prompt=False)
+    compressor.begin(cache, 0)
+    costs, steps = [], []
+    for _ in range(3):
+        _append(cache, model, compressor.room(cache) - 3)
+        steps += [_step_seconds(model, {"": cache}, repeats=1)[""] for _ in range(3)]
+        done = compressor.after_pass(cache)
+        costs.append(done.scoring_seconds + done.moving_seconds)
+    cost, step = sorted(costs)[1], sorted(steps)[len(steps) // 2]
+    share = cost / (INTERVAL * step)
+    yield Row(
+        f"one compression at budget {BUDGET:,}, and one decode step (Qwen3-0.6B's shape)",
+        f"{cost * 1e3:.0f} and {step * 1e3:.0f} ms: {share:.2%} of the time between two",
+        "2% or less",
+        share <= 0.02,
+    )
+
+
+def score_as_defined(
+    rotated_keys: torch.Tensor,
+    q_mean: torch.Tensor,
+    q_abs_mean: torch.Tensor,
+    omega: torch.Tensor,
+    position: int,
+    offsets: list[int],
+) -> torch.Tensor:
+    """TriAttention's score as the paper writes it: keys turned back, then a cosine for every offset, band and key."""
+    n_tokens = rotated_keys.shape[1]
+    key_positions = torch.arange(position - n_tokens + 1, position + 1)
+    rotated = torch.complex(*rotated_keys.double().chunk(2, dim=-1))
+    keys = rotated * torch.polar(torch.ones(n_tokens, len(omega)).double(), -key_positions[:, None] * omega)
+    keys = keys.repeat_interleave(len(q_mean) // len(keys), dim=0)  # [n_heads, n_tokens, head_dim / 2]
+    angle = q_mean.angle()[:, None] - keys.angle()
+    scores = torch.zeros(len(q_mean), n_tokens, dtype=torch.float64)
+    for offset in offsets:
+        distance = (position + offset - key_positions)[:, None]
+        scores += (q_mean.abs()[:, None] * keys.abs() * torch.cos(distance * omega + angle)).sum(-1) / len(offsets)
+    return scores + ((q_abs_mean - q_mean.abs())[:, None] * keys.abs()).sum(-1)
+
+
+def _statistics() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    q_mean = torch.randn(N_HEADS, HEAD_DIM // 2, dtype=torch.complex128)
+    omega = 1e6 ** (-torch.arange(HEAD_DIM // 2, dtype=torch.float64) * 2 / HEAD_DIM)
+    return q_mean, q_mean.abs() + 1, omega
+
+
+def _grid_seconds(keys: torch.Tensor) -> float:
+    """What H2O asks of one layer between two compressions beyond SDPA: a grid of weights at every step, added up."""
+    query, policy = torch.randn(1, N_HEADS, 1, HEAD_DIM), H2O()
+    policy.begin(None, 0)
+
+    def with_grid() -> None:
+        policy.see_weights(0, attend_with_grid(query, keys, keys, None, HEAD_DIM**-0.5)[1])
+
+    grouped = query.view(1, N_KV_HEADS, -1, HEAD_DIM)
+    without = median_seconds(lambda: torch.nn.functional.scaled_dot_product_attention(grouped, keys, keys), REPEATS)
+    return INTERVAL * (median_seconds(with_grid, REPEATS) - without)
+
+
+def _random_model(config: dict[str, Any]) -> Any:
+    fields = {name: value for name, value in config.items() if name != "torch_dtype"}
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        return AutoModelForCausalLM.from_config(
+            Qwen3Config(**fields), dtype=torch.float32, attn_implementation=NAME
+        ).eval()
+
+
+def _append(cache: Any, model: Any, count: int) -> None:
+    """Random rows in every layer, as if so many tokens had been read."""
+    for layer in range(model.config.num_hidden_layers):
+        cache.update(*torch.randn(2, 1, N_KV_HEADS, count, HEAD_DIM), layer)
+
+
+def _filled(cache: Any, model: Any, length: int) -> Any:
+    _append(cache, model, length)
+    return cache
+
+
+@torch.inference_mode()
+def _step_seconds(model: Any, caches: dict[str, Any], repeats: int = REPEATS) -> dict[str, float]:
+    """Median time of one decode step over each cache, taken in turns; all attend through the same function."""
+    token, times = torch.ones(1, 1, dtype=torch.long), {name: [] for name in caches}
+    with attending(model):
+        for _ in range(repeats):
+            for name, cache in caches.items():
+                started = time.perf_counter()
+                model(token, past_key_values=cache, use_cache=True)
+                times[name].append(time.perf_counter() - started)
+    return {name: sorted(each)[len(each) // 2] for name, each in times.items()}
+
+
+def main() -> None:
+    """Run, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=DATA)
+    out = parser.parse_args().out
+    parts: list[Callable[[], Iterator[Row]]] = [lambda: decoding(small_model()), scoring, compression]
+    rows = []
+    for part in parts:
+        for row in part():
+            rows.append(row)
+            verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
+            print(f"{row.what:68} {row.figure:58} {row.goal:20} {verdict}", flush=True)
+        gc.collect()
+    machine = describe_machine() | {"threads": torch.get_num_threads()}
+    report = {"command": "make bench", "date": datetime.date.today().isoformat(), "machine": machine}
+    out.write_text(json.dumps(report | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Checks of the exercises of lesson 06: the right answer, and the mistakes that people make on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from helpers.checks import check_number
+
+
+def check_larger_floors(answer: Any) -> None:
+    """Per cent of blocks of 32 that come back when 95% of the tokens are evicted by one choice."""
+    mistakes = {
+        "that is the share of tokens; a block needs all 32 of its tokens gone.": 95,
+        "that is for 16 slots; here a block has 32.": 100 * 0.95**16,
+        "that is for 90% evicted.": 100 * 0.9**32,
+        "that is a share; multiply it by 100.": 0.95**32,
+        "that is a block of which all 32 tokens stay.": 100 * 0.05**32,
+    }
+    check_number(answer, 100 * 0.95**32, "per cent", mistakes)
+
+
+def check_for_nothing(answer: Any) -> None:
+    """The most of 16,000 tokens that can go while each of 1,000 blocks keeps one."""
+    mistakes = {
+        "that is how many stay; how many go?": 1_000,
+        "that leaves two in every block; one is enough.": 14_000,
+        "then at least 999 blocks come back; each must keep one token.": 15_999,
+        "that is 90%, the lesson's example; here you choose who stays.": 14_400,
+    }
+    check_number(answer, 15_000, "tokens", mistakes)
+
+
+def check_count_floors(answer: Any) -> None:
+    """A function that counts the blocks in which no head has a row left."""
+    if answer is ...:
+        print("Not yet: replace the three dots by your function.")
+    elif not callable(answer):
+        print(f"Not yet: the answer is a function, not {type(answer).__name__}.")
+    else:
+        problem = next(filter(None, (_try(answer, heads, size) for heads, size in _GARAGES)), None)
+        print(f"Not yet: {problem}" if problem else f"Right: {len(_GARAGES)} garages counted.")
+
+
+_ONE_HEAD = [[0, 1, 0, 0, 0, 0, 0, 0]]
+_TWO_HEADS = [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]]
+_AGREED = [[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]]
+_GARAGES = [(_ONE_HEAD, 2), (_ONE_HEAD, 4), (_TWO_HEADS, 4), (_TWO_HEADS, 2), (_AGREED, 3), (_AGREED, 1)]
+
+
+def _try(count: Callable[..., Any], heads: list[list[int]], block_size: int) -> str:
+    """What is wrong with the reader's count in one garage; an empty string if nothing is."""
+    alive = torch.tensor(heads, dtype=torch.bool)
+    case = f"{len(heads)} head(s), {len(heads[0])} tokens, blocks of {block_size}"
+    try:
+        found = int(count(alive.clone(), block_size))
+    except Exception as error:  # the reader's code may raise anything
+        return f"with {case} it raises {type(error).__name__}: {error}"
+    right = _empty(heads, block_size)
+    return "" if found == right else f"with {case}: {_diagnose(found, heads, block_size)}, not {right}."
+
+
+def _empty(heads: list[list[int]], block_size: int) -> int:
+    """Blocks in which no head has a row left, counted one by one."""
+    firsts = range(0, len(heads[0]), block_size)
+    return sum(not any(any(head[first : first + block_size]) for head in heads) for first in firsts)
+
+
+def _diagnose(found: int, heads: list[list[int]], block_size: int) -> str:
+    n_blocks = len(heads[0]) // block_size
+    left_by_one = n_blocks - sum(
+        all(any(head[first : first + block_size]) for head in heads) for first in range(0, len(heads[0]), block_size)
+    )
+    mistakes = {
+        n_blocks - _empty(heads, block_size): "you count the blocks that are held",
+        sum(_empty([head], block_size) for head in heads): "you add up the heads; a block must be empty in all of them",
+        left_by_one: "you count blocks that one head has left; another may still have rows there",
+        sum(not any(slot) for slot in zip(*heads, strict=True)): "you count empty slots, not empty blocks",
+    }
+    return f"{mistakes.get(found, 'your count is wrong')}: {found}"

@@ -1,0 +1,80 @@
+"""Checks of the exercises of lesson 07: the right answer, and the mistakes that people make on the way."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+
+from helpers.catalog import GiB
+from helpers.checks import check_number
+from helpers.moves import fill_holes, slide_forward
+
+TOY = [0, 1, None, 3, None, None, 6, 7, 8, 9]
+
+
+def check_copies(answer: Any) -> None:
+    """Copies of sliding a row of ten slots with three holes together."""
+    mistakes = {
+        "that is filling the holes from the tail; sliding moves all that stand behind a hole.": fill_holes(TOY)[1],
+        "0 and 1 stand before the first hole and stay where they are.": len(TOY) - TOY.count(None),
+        "a hole is not copied; only rows are.": len(TOY) - 2,
+    }
+    check_number(answer, slide_forward(TOY)[1], "copies", mistakes)
+
+
+def check_grid(answer: Any) -> None:
+    """GiB of one layer's grid when Llama-3.1-8B reads 16,384 tokens at once."""
+    mistakes = {
+        "that is for the 8 KV heads; each of the 32 query heads has weights of its own.": 8,
+        "a weight takes 4 bytes here.": 16,
+        "that is for all 32 layers; the question is about one.": 1_024,
+        "that is one query's row of the grid, for all heads; there are 16,384 queries.": 32 * 16_384 * 4 / GiB,
+        "that is in GB; a GiB is 1,073,741,824 bytes.": 32 * 16_384**2 * 4 / 1e9,
+    }
+    check_number(answer, 32, "GiB", mistakes)
+
+
+def check_sees(answer: Any) -> None:
+    """A function that makes the mask of a step with several tokens from noted positions."""
+    if answer is ...:
+        print("Not yet: replace the three dots by your function.")
+    elif not callable(answer):
+        print(f"Not yet: the answer is a function, not {type(answer).__name__}.")
+    else:
+        problem = next(filter(None, (_try(answer, seed) for seed in range(4))), None)
+        print(f"Not yet: {problem}" if problem else "Right: 4 rows of slots in 4 orders.")
+
+
+def _try(sees: Any, seed: int) -> str:
+    """What is wrong with the reader's mask for one order of the rows; an empty string if nothing is."""
+    n_rows, n_new = 9 + seed, 3
+    order = list(range(n_rows))
+    random.Random(seed).shuffle(order)
+    rows, new = torch.tensor(order), torch.arange(n_rows - n_new, n_rows)
+    right = torch.tensor([[row <= query for row in order] for query in new.tolist()])
+    try:
+        found = torch.as_tensor(sees(new.clone(), rows.clone()))
+    except Exception as error:  # the reader's code may raise anything
+        return f"it raises {type(error).__name__}: {error}"
+    if found.shape != right.shape:
+        turned = found.shape == right.T.shape
+        hint = "; one line per new token, one column per row" if turned else ""
+        return f"the mask has shape {tuple(found.shape)}, not {tuple(right.shape)}{hint}."
+    return "" if torch.equal(found.bool(), right) else _diagnose(found.bool(), rows, new)
+
+
+def _diagnose(found: torch.Tensor, rows: torch.Tensor, new: torch.Tensor) -> str:
+    places = torch.arange(len(rows))
+    mistakes = {
+        "a token must see itself; yours sees only older ones.": rows[None] < new[:, None],
+        "the other way round: a token sees what is not newer than itself.": rows[None] >= new[:, None],
+        "it goes by place; ask for the noted positions instead.": places[None] <= new[:, None],
+        "all is seen; a new token must not see those that are newer still.": torch.ones_like(found),
+    }
+    for message, mask in mistakes.items():
+        if torch.equal(found, mask):
+            return message
+    line, column = (found != (rows[None] <= new[:, None])).nonzero()[0].tolist()
+    return f"token {new[line]} and the row of token {rows[column]}: yours says {bool(found[line, column])}."

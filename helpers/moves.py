@@ -1,0 +1,70 @@
+"""What to do with the holes that an eviction leaves in a row of slots, and which habits of an engine then go wrong.
+
+Integers only. A row of slots is a list: the token in each slot, None where it was evicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Slots = list[int | None]
+
+REUSE, FILL, SLIDE = "new tokens into holes", "fill holes from the tail", "slide forward"
+WAYS = (REUSE, FILL, SLIDE)
+
+
+def slide_forward(slots: Slots) -> tuple[Slots, int]:
+    """The survivors in their order, without holes, and how many were copied to another slot."""
+    alive = [token for token in slots if token is not None]
+    return alive, sum(token != before for token, before in zip(alive, slots, strict=False))
+
+
+def fill_holes(slots: Slots) -> tuple[Slots, int]:
+    """The first holes filled with the last survivors, and how many were copied."""
+    n_alive = len(slots) - slots.count(None)
+    holes = [i for i in range(n_alive) if slots[i] is None]
+    movers = [token for token in slots[n_alive:] if token is not None]
+    filled = list(slots[:n_alive])
+    for hole, token in zip(holes, movers, strict=True):
+        filled[hole] = token
+    return filled, len(holes)
+
+
+def take_in(slots: Slots, new: Sequence[int], way: str) -> tuple[Slots, int]:
+    """Close the holes in one of ``WAYS`` and let new tokens in; the row afterwards, and how many rows were copied.
+
+    With ``new tokens into holes`` nothing is copied, and what finds no hole goes to the end.
+    """
+    if way not in WAYS:
+        raise ValueError(f"way is {way!r}; it may be {', '.join(WAYS)}")
+    if way != REUSE:
+        closed, copies = (fill_holes if way == FILL else slide_forward)(slots)
+        return closed + list(new), copies
+    waiting = list(new)
+    taken = [waiting.pop(0) if token is None and waiting else token for token in slots]
+    return taken + waiting, 0
+
+
+def broken_habits(slots: Slots, n_new: int, window: int, block_size: int = 8) -> list[str]:
+    """What goes wrong for an engine that takes a row's place for its age; an empty list if nothing does.
+
+    Args:
+        slots: the row after the newest tokens came; holes do not count.
+        n_new: tokens that came in the last step, all at once.
+        window: tokens that a sliding window sees, and latest rows that are to be protected.
+        block_size: slots of the first block.
+    """
+    rows = [token for token in slots if token is not None]
+    by_age = sorted(rows)
+    newest, last = by_age[-1], by_age[-n_new:]
+    seen_by_place = {token: set(rows[: rows.index(token) + 1]) for token in last}
+    checks = {
+        "mask of a step with several tokens": all(
+            seen_by_place[token] == {row for row in rows if row <= token} for token in last
+        ),
+        "sliding window": set(rows[-window:]) == {row for row in rows if row > newest - window},
+        "protecting the latest rows": set(rows[-window:]) == set(by_age[-window:]),
+        "taking back the newest tokens": set(rows[-n_new:]) == set(last),
+        "hash of the first block": slots[:block_size] == list(range(block_size)),
+    }
+    return [habit for habit, holds in checks.items() if not holds]

@@ -1,0 +1,167 @@
+"""A plan for one machine: what has to fit, whether it fits, how fast it can be at best, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from helpers.agents import bytes_of_agents
+from helpers.catalog import Card, GiB, Model, find_card, find_model
+from helpers.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, weights_bytes
+
+STEPS = 64  # slices of a sum over tokens; time per token is nearly straight within each
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to run, and on what; names are those of the catalog.
+
+    Attributes:
+        model, weight_format: the model, and how its weights are stored.
+        card: the card or machine.
+        kv_format: how K and V rows are stored.
+        context: tokens of each sequence when it is full.
+        sequences: sequences at the same time.
+        shared_prefix: tokens at the start that all sequences have in common and keep once; capped by the context.
+        second_model: a helper beside it, in Q4_K_M, with one sequence of the same context; None for none.
+        overhead: bytes for everything else.
+        wanted: tokens per second and sequence below which it is of no use.
+    """
+
+    model: str
+    weight_format: str
+    card: str
+    kv_format: str = "fp16"
+    context: int = 131_072
+    sequences: int = 1
+    shared_prefix: int = 0
+    second_model: str | None = None
+    overhead: float = 0.75 * GiB
+    wanted: float = 5.0
+
+    @cached_property
+    def shape(self) -> KVShape:
+        """The shape of the model's cache."""
+        return KVShape.from_config(find_model(self.model).config)
+
+    @property
+    def machine(self) -> Card:
+        """The card's data sheet."""
+        return find_card(self.card)
+
+    @cached_property
+    def weights(self) -> float:
+        """Bytes of the model's weights."""
+        return weights_bytes(find_model(self.model).n_params, self.weight_format)
+
+    @cached_property
+    def cache(self) -> int:
+        """Bytes of all sequences' caches, a shared prefix once."""
+        shared = min(self.shared_prefix, self.context)
+        return bytes_of_agents(self.shape, self.context, self.sequences, shared, self.kv_format)
+
+    @cached_property
+    def shared_cache(self) -> int:
+        """Bytes of the rows that all sequences have in common, a part of ``cache``; 0 for a single sequence."""
+        if self.sequences == 1:
+            return 0
+        shared = min(self.shared_prefix, self.context)
+        one, two = (bytes_of_agents(self.shape, self.context, n, shared, self.kv_format) for n in (1, 2))
+        return one - (two - one)
+
+    @cached_property
+    def second(self) -> float:
+        """Bytes of the second model and its cache."""
+        if self.second_model is None:
+            return 0.0
+        helper = find_model(self.second_model)
+        shape = KVShape.from_config(helper.config)
+        cache = shape.bytes(self.context, kv_format=self.kv_format) + shape.fixed_bytes
+        return weights_bytes(helper.n_params, "q4_k_m") + cache
+
+    @property
+    def budget(self) -> MemoryBudget:
+        """The three terms; the second model counts as weights, and the cache is what a sequence costs on average."""
+        return MemoryBudget(self.overhead, self.weights + self.second, self.cache / self.sequences, self.sequences)
+
+    @property
+    def spare(self) -> float:
+        """Bytes of the card that stay free; negative if it does not fit."""
+        return self.machine.memory - self.budget.total
+
+    @property
+    def fits(self) -> bool:
+        """True if everything fits."""
+        return self.spare >= 0
+
+    def speed(self, tokens: int) -> float:
+        """At most so many tokens per second for each sequence, when each holds ``tokens`` tokens.
+
+        Every step reads the weights in use once for all sequences, and each sequence's whole cache: sharing a prefix
+        saves memory, not reading.
+        """
+        read = weights_read(find_model(self.model), self.sequences) / find_model(self.model).n_params * self.weights
+        kv_bytes = self.shape.bytes(tokens, self.sequences, self.kv_format) + self.sequences * self.shape.fixed_bytes
+        return decode_ceiling(self.machine.bandwidth, read, kv_bytes)
+
+    def seconds(self, n_tokens: int, start: int = 0) -> float:
+        """At least so many seconds for a sequence to decode ``n_tokens`` more, from ``start`` tokens on."""
+        return sum_over_tokens(lambda tokens: 1 / self.speed(tokens), n_tokens, start)
+
+    @property
+    def usable(self) -> bool:
+        """True if a full context still decodes at the wanted speed."""
+        return self.speed(self.context) >= self.wanted
+
+    @property
+    def verdict(self) -> str:
+        """Fits or not, usable or not, in one sentence."""
+        if not self.fits:
+            return f"It does not fit: {format_bytes(-self.spare)} too much"
+        speed = f"at most {self.speed(self.context):,.1f} tokens/s in each sequence at full context"
+        word = "is usable" if self.usable else "is not usable"
+        return f"It fits, with {format_bytes(self.spare)} to spare, and {word}: {speed}"
+
+
+def weights_read(model: Model, sequences: int = 1) -> int:
+    """Parameters read to decode one token of each sequence: all, but for experts that no sequence chooses.
+
+    In a mixture of experts each token chooses a few per layer; several sequences may all choose different ones.
+    """
+    fields = model.config.get("text_config", model.config)
+    n_experts = _first(fields, "num_experts", "num_local_experts", "n_routed_experts")
+    if not n_experts:
+        return model.n_params
+    idle = max(0, n_experts - sequences * fields["num_experts_per_tok"])
+    width = fields.get("moe_intermediate_size") or fields["intermediate_size"]
+    one_expert = 3 * fields["hidden_size"] * width
+    return model.n_params - (fields["num_hidden_layers"] - fields.get("first_k_dense_replace", 0)) * idle * one_expert
+
+
+def sum_over_tokens(function: Callable[[int], float], n_tokens: int, start: int = 0) -> float:
+    """The sum of ``function(tokens)`` over ``start``, ..., ``start + n_tokens - 1``, by the middles of equal slices."""
+    slices = min(STEPS, n_tokens)
+    return sum(n_tokens / slices * function(round(start + (i + 0.5) * n_tokens / slices - 0.5)) for i in range(slices))
+
+
+def spilled_speed(
+    weights: float, kv_bytes: float, room: float, card_bandwidth: float, system_bandwidth: float
+) -> float:
+    """Tokens per second at best when what does not fit into ``room`` bytes of the card is read from main memory.
+
+    Args:
+        weights: bytes of weights read per token.
+        kv_bytes: bytes of cache read per token.
+        room: bytes of the card for both.
+        card_bandwidth: bytes per second of the card's memory.
+        system_bandwidth: bytes per second of main memory.
+    """
+    total = weights + kv_bytes
+    on_card = min(total, room)
+    return 1 / (on_card / card_bandwidth + (total - on_card) / system_bandwidth)
+
+
+def _first(fields: dict[str, Any], *names: str) -> int:
+    return next((fields[name] for name in names if fields.get(name)), 0)

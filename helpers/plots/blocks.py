@@ -1,0 +1,163 @@
+"""Figures of the pool: which slot of which block holds whose token, what is wasted, what outsiders can see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, bytes_axis, new_axes
+
+SHARED, EMPTY = "shared", ""  # what a slot may hold besides a sequence's letter
+# Per owner a colour and a mark: colour is never the only cue.
+LOOKS = {
+    SHARED: ("black", "*"),
+    "A": (BLUE, "o"),
+    "B": (ORANGE, "s"),
+    "C": (GREEN, "^"),
+    "D": (RED, "D"),
+    "E": (SKY, "v"),
+    "F": ("#CC79A7", "P"),
+}
+ROW = 32  # slots side by side
+ROW_INCHES, FEWEST_ROWS = 0.36, 4  # the key beside a small pool needs the height of four rows
+
+
+@dataclass(frozen=True)
+class Floor:
+    """One block as it is drawn.
+
+    Attributes:
+        slots: what each slot holds: a sequence's letter, ``shared`` or nothing.
+        ref_count: block tables that list it; 0 for a free block.
+    """
+
+    slots: Sequence[str]
+    ref_count: int
+
+
+def pool_map(floors: Sequence[Floor], row: int = ROW) -> Figure:
+    """Every block of a pool as a strip of slots, several to a row, with its number and how many tables list it.
+
+    Args:
+        floors: the blocks, in the order of their numbers, all of one size.
+        row: slots side by side; blocks must divide it.
+    """
+    size = len(floors[0].slots)
+    n_rows = max(FEWEST_ROWS, -(-len(floors) * size // row))
+    figure = Figure(figsize=(SIZE[0], ROW_INCHES * n_rows))
+    ax = figure.add_axes((0.01, 0.02, 0.86, 0.96))
+    corners = [(i * size % row, i * size // row) for i in range(len(floors))]
+    _draw_strips(ax, floors, corners, size)
+    _draw_tokens(ax, floors, corners)
+    ax.set_xlim(-0.2, row + 0.2)
+    ax.set_ylim(n_rows, -0.4)
+    ax.set_axis_off()
+    if any(floor.ref_count for floor in floors):
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, handletextpad=0.1, borderpad=0)
+    return figure
+
+
+def _draw_strips(ax: Axes, floors: Sequence[Floor], corners: Sequence[tuple[int, int]], size: int) -> None:
+    for held, look in ((False, ("white", "#BBBBBB", ":")), (True, ("#F4F4F4", "#222222", "-"))):
+        boxes = [
+            Rectangle((x + 0.08, y + 0.05), size - 0.16, 0.54)
+            for floor, (x, y) in zip(floors, corners, strict=True)
+            if bool(floor.ref_count) == held
+        ]
+        ax.add_collection(PatchCollection(boxes, facecolor=look[0], edgecolor=look[1], linestyle=look[2], linewidth=1))
+    for number, (floor, (x, y)) in enumerate(zip(floors, corners, strict=True)):
+        if floor.ref_count:
+            text = f"{number}  ×{floor.ref_count}" if floor.ref_count > 1 else f"{number}"
+            weight = "bold" if floor.ref_count > 1 else "normal"
+            ax.text(x + 0.15, y - 0.02, text, fontsize=7.5, va="bottom", weight=weight)
+
+
+def _draw_tokens(ax: Axes, floors: Sequence[Floor], corners: Sequence[tuple[int, int]]) -> None:
+    places: dict[str, list[tuple[float, float]]] = {}
+    for floor, (x, y) in zip(floors, corners, strict=True):
+        for i, owner in enumerate(floor.slots if floor.ref_count else ()):
+            places.setdefault(owner, []).append((x + i + 0.5, y + 0.32))
+    for owner in [name for name in LOOKS if name in places]:
+        colour, mark = LOOKS[owner]
+        xs, ys = zip(*places[owner], strict=True)
+        ax.plot(xs, ys, mark, color=colour, markersize=5.5, label=owner)
+    if EMPTY in places:
+        xs, ys = zip(*places[EMPTY], strict=True)
+        ax.plot(xs, ys, ".", color="#888888", markersize=2.5, label="empty")
+
+
+def slots_by_policy(names: Sequence[str], used: Sequence[int], unused: Sequence[int]) -> Figure:
+    """One horizontal bar per way of handing out memory: slots with a token in them, slots held for nothing."""
+    figure, ax = new_axes("slots held", "", left=0.2)
+    ax.barh(list(names), list(used), color=BLUE, label="hold a token")
+    ax.barh(list(names), list(unused), left=list(used), color="white", edgecolor=RED, hatch="//", label="hold nothing")
+    for y, (full, idle) in enumerate(zip(used, unused, strict=True)):
+        ax.text(full + idle, y, f" {full / (full + idle):.1%} used", va="center")
+    ax.invert_yaxis()
+    ax.margins(x=0.16)
+    ax.grid(visible=False)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def waste_by_block_size(sizes: Sequence[int], predicted: Sequence[float], measured: Sequence[float]) -> Figure:
+    """Share of held slots that hold nothing, over the block size: by the closed form, and counted in a pool."""
+    figure, ax = new_axes("block size (slots)", "held slots that hold nothing")
+    ax.plot(sizes, predicted, "s--", color=ORANGE, label="closed form: half a block per sequence")
+    ax.plot(sizes, measured, "o-", color=BLUE, label="counted in the pool")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(list(sizes), [f"{size:,}" for size in sizes])
+    ax.minorticks_off()
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def held_over_time(labels: Sequence[str], held: Sequence[int], reserved: Sequence[int]) -> Figure:
+    """Bytes of held blocks after each event, under the bytes of the whole pool.
+
+    Args:
+        labels: the events, one per entry; they stand under the axis.
+        held: bytes of the blocks held after each.
+        reserved: bytes of the pool's memory after each.
+    """
+    figure, ax = new_axes("", "bytes")
+    xs = range(len(labels))
+    ax.plot(xs, reserved, "s--", color=GREY, label="pool: what nvidia-smi would see")
+    ax.bar(xs, held, 0.7, color=SKY, edgecolor=BLUE, label="held blocks: what the engine reports as usage")
+    for x, value in zip(xs, held, strict=True):
+        ax.text(x, value, f"{value / reserved[x]:.0%}", ha="center", va="bottom", fontsize=9)
+    ax.set_xticks(list(xs), list(labels), fontsize=8)
+    ax.set_ylim(0, 1.35 * max(reserved))
+    bytes_axis(ax.yaxis, max(reserved))
+    ax.legend(loc="upper left", frameon=False, ncols=2)
+    return figure
+
+
+def floors_of(block_size: int, ref_count: Sequence[int], tables: dict[str, tuple[Sequence[int], int]]) -> list[Floor]:
+    """The blocks of a pool as floors.
+
+    Args:
+        block_size: slots per block.
+        ref_count: per block, the tables that list it.
+        tables: per sequence, by its letter, its blocks in order and the slots it has filled.
+    """
+    slots = [[EMPTY] * block_size for _ in ref_count]
+    for letter, place in _filled(block_size, tables):
+        block, offset = divmod(place, block_size)
+        slots[block][offset] = SHARED if ref_count[block] > 1 else letter
+    return [Floor(held, count) for held, count in zip(slots, ref_count, strict=True)]
+
+
+def _filled(block_size: int, tables: dict[str, tuple[Sequence[int], int]]) -> Iterator[tuple[str, int]]:
+    for letter, (blocks, num_slots) in tables.items():
+        for i in range(num_slots):
+            yield letter, blocks[i // block_size] * block_size + i % block_size

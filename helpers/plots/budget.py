@@ -1,0 +1,112 @@
+"""Figures of what must fit into memory, of what bits cost, and of one plan with its speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from helpers.footprint import format_bytes
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
+
+# One look per term: colour and hatch, so that they differ in grey too.
+LOOKS = {
+    "overhead": (GREY, ""),
+    "weights": (ORANGE, ""),
+    "second model": (GREEN, ".."),
+    "shared prefix": (BLUE, "xx"),
+    "KV cache": (SKY, "//"),
+}
+
+
+def three_terms(stages: dict[str, dict[str, float]]) -> Figure:
+    """One stacked horizontal bar per stage of a run: what the memory of a process is made of.
+
+    Args:
+        stages: by name, from top to bottom: bytes by term; the terms are keys of ``LOOKS``.
+    """
+    figure, ax = new_axes("memory of this process", "", left=0.24)
+    for row, terms in enumerate(stages.values()):
+        _stack(ax, row, terms)
+        ax.text(sum(terms.values()), row, f" {format_bytes(sum(terms.values()))}", va="center")
+    top = max(sum(terms.values()) for terms in stages.values())
+    ax.set_yticks(range(len(stages)), list(stages))
+    ax.set_ylim(len(stages) - 0.4, -1.3)  # room for the legend above the first bar
+    ax.set_xlim(0, 1.2 * top)
+    bytes_axis(ax.xaxis, 1.2 * top)
+    ax.grid(visible=False)
+    ax.legend(loc="upper left", frameon=False, ncols=4)
+    return figure
+
+
+def answers_over_bits(bits: Sequence[float], right: Sequence[int], count: int, whole: int) -> Figure:
+    """Worksheets answered rightly over bits per weight, with the model's own result as a dashed line.
+
+    Args:
+        bits: bits per weight, scales included.
+        right: right answers at each of ``bits``.
+        count: worksheets asked.
+        whole: right answers with the weights as they are.
+    """
+    figure, ax = new_axes("bits per weight, scales included", f"right answers of {count}")
+    ax.axhline(whole, color=GREY, linestyle="--", linewidth=1.2, label="weights as trained, 32 bits")
+    ax.plot(bits, right, "o-", color=BLUE, markersize=9, label="weights rounded")
+    for x, y in zip(bits, right, strict=True):
+        ax.annotate(f"{y}", (x, y), xytext=(0, -16 if y > count / 2 else 9), textcoords="offset points", ha="center")
+    ax.set_xlim(2, 9)
+    ax.set_ylim(-0.06 * count, 1.1 * count)
+    ax.legend(loc="center right", frameon=False)
+    return figure
+
+
+def plan(
+    terms: dict[str, float], capacity: float, tokens: Sequence[int], speeds: Sequence[float], wanted: float
+) -> Figure:
+    """A plan: above, its terms stacked against the card's limit; below, its speed at best as the context fills.
+
+    Args:
+        terms: bytes by term, in the order in which they are stacked; keys of ``LOOKS``.
+        capacity: bytes of the card.
+        tokens: tokens per sequence, the x axis below.
+        speeds: tokens per second at best at each of ``tokens``.
+        wanted: tokens per second below which it is of no use.
+    """
+    figure = Figure(figsize=(8.0, 3.9))
+    above = figure.add_axes((0.12, 0.74, 0.85, 0.14))
+    _stack(above, 0, terms)
+    above.axvline(capacity, color=RED, linestyle="--", linewidth=2, label="the card's limit")
+    width = 1.1 * max(capacity, sum(terms.values()))
+    above.set_xlim(0, width)
+    above.set_yticks([])
+    bytes_axis(above.xaxis, width)
+    above.spines[["top", "right", "left"]].set_visible(False)
+    above.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False, ncols=6, fontsize=9, columnspacing=1.2)
+    below = figure.add_axes((0.12, 0.13, 0.85, 0.44))
+    _draw_speed(below, tokens, speeds, wanted)
+    return figure
+
+
+def _draw_speed(ax: Axes, tokens: Sequence[int], speeds: Sequence[float], wanted: float) -> None:
+    ax.plot(tokens, speeds, color=BLUE, linewidth=2.5, label="speed at best")
+    ax.axhline(wanted, color=RED, linestyle=":", linewidth=2, label="wanted")
+    ax.set_xlim(0, tokens[-1])
+    ax.set_ylim(0, 1.15 * max([wanted, *speeds]))
+    ax.set_xlabel("tokens in each sequence")
+    ax.set_ylabel("tokens per second")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="upper right", frameon=False, ncols=2)
+
+
+def _stack(ax: Axes, row: float, terms: dict[str, float]) -> None:
+    """Draw the terms of one row side by side; a term that is 0 gets no entry in the legend."""
+    left = 0.0
+    for name, value in terms.items():
+        color, hatch = LOOKS[name]
+        label = name if value and name not in ax.get_legend_handles_labels()[1] else "_"
+        ax.barh(row, value, 0.6, left=left, color=color, alpha=0.75, hatch=hatch, edgecolor="white", label=label)
+        left += value

@@ -1,0 +1,208 @@
+"""Figures of a compressed cache: blocks over time, answers by policy and mode, what was kept, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import PercentFormatter
+
+from helpers.measure import Trace
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes
+
+# Per selection mode a colour, a mark and a hatch; per policy a colour and a mark.
+MODES = {
+    "shared": (BLUE, "o", ""),
+    "per_head": (ORANGE, "s", "//"),
+    "per_layer_per_head": (GREEN, "^", "xx"),
+}
+POLICIES = {
+    "Oracle": (GREY, "*"),
+    "TriAttention": (RED, "o"),
+    "SnapKV, not smoothed": (BLUE, "D"),
+    "SnapKV": (SKY, "d"),
+    "H2O": (GREEN, "^"),
+    "StreamingLLM": (ORANGE, "s"),
+    "KeyNorm": ("#CC79A7", "v"),
+    "Random": ("black", "x"),
+}
+
+
+class Share(NamedTuple):
+    """A share and its 95% interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def held_over_time(trace: Trace) -> tuple[list[int], list[int]]:
+    """Tokens seen and blocks held, pass by pass, with two points where a compression gave blocks back."""
+    tokens, blocks = [], []
+    for i, (seen, held) in enumerate(zip(trace.tokens_seen, trace.blocks_held, strict=True)):
+        freed = [trace.compressions[i].blocks_freed] if i in trace.compressions else []
+        tokens += [seen] * (1 + len(freed))
+        blocks += [held, *(held - count for count in freed)]
+    return tokens, blocks
+
+
+def sawtooth(runs: Mapping[str, tuple[Sequence[int], Sequence[int]]], prompt_length: int, right: int) -> Figure:
+    """Blocks held over tokens seen, one line per run; the first run's line is dashed.
+
+    Args:
+        runs: by name, tokens seen and blocks held, as ``held_over_time`` gives them.
+        prompt_length: where the thought begins.
+        right: right end of the axis, in tokens.
+    """
+    figure, ax = new_axes("tokens seen (prompt and thought)", "blocks held")
+    looks = zip(("--", "-", "-."), (GREY, BLUE, ORANGE), strict=True)
+    for (name, (tokens, blocks)), (style, colour) in zip(runs.items(), looks, strict=False):
+        ax.plot(tokens, blocks, style, color=colour, linewidth=2, label=name)
+        ax.plot(tokens[-1:], blocks[-1:], "o", color=colour)
+    ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
+    ax.set_xlim(0, 1.01 * right)
+    ax.set_ylim(0, 1.2 * max(max(blocks) for _, blocks in runs.values()))
+    ax.legend(loc="upper left", frameon=False, ncols=3)
+    return figure
+
+
+def answers_by_mode(results: Mapping[str, Mapping[str, Share]]) -> Figure:
+    """Share of worksheets right, one row per policy, one mark with its 95% interval per selection mode."""
+    figure, ax = new_axes("worksheets right from the first token to the last", "", left=0.23)
+    for y, by_mode in enumerate(results.values()):
+        for i, (mode, (share, low, high)) in enumerate(by_mode.items()):
+            colour, mark, _ = MODES[mode]
+            height = y + 0.24 * (i - (len(by_mode) - 1) / 2)
+            ax.plot([low, high], [height, height], color=colour, linewidth=1.5)
+            ax.plot(share, height, mark, color=colour, markersize=6)
+    _name_modes(ax)
+    ax.set_yticks(range(len(results)), list(results))
+    ax.set_ylim(len(results) - 0.5, -0.5)
+    ax.set_xlim(-0.02, 1.02)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.grid(axis="x", alpha=0.25)
+    ax.grid(visible=False, axis="y")
+    return figure
+
+
+def _name_modes(ax: Axes) -> None:
+    for mode, (colour, mark, _) in MODES.items():
+        ax.plot([], [], f"{mark}-", color=colour, label=mode)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=3, frameon=False, fontsize=9)
+
+
+def lookups_by_budget(budgets: Sequence[float], by_mode: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Share of look-ups right over the budget, one panel per selection mode, one line per policy.
+
+    Args:
+        budgets: shares of the thought that are kept.
+        by_mode: per mode and policy, one share per budget.
+    """
+    figure = Figure(figsize=SIZE)
+    width = 0.73 / len(by_mode)
+    for i, (mode, by_policy) in enumerate(by_mode.items()):
+        ax = figure.add_axes((0.1 + i * width, 0.15, width - 0.02, 0.75))
+        for policy, shares in by_policy.items():
+            colour, mark = POLICIES[policy]
+            ax.plot(budgets, shares, f"{mark}-", color=colour, markersize=5, linewidth=1.3, label=policy)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(list(budgets), [f"{100 * budget:g}%" for budget in budgets], fontsize=7)
+        ax.minorticks_off()
+        ax.set_ylim(0.5, 1.02)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.tick_params(labelleft=i == 0)
+        ax.set_title(mode, fontsize=10)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(axis="y", alpha=0.25)
+    figure.axes[0].set_ylabel("look-ups right")
+    figure.axes[len(by_mode) // 2].set_xlabel("budget: rows kept, as a share of the thought")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="center right", frameon=False, fontsize=8)
+    return figure
+
+
+def weight_by_head(weights: Sequence[Sequence[float]], name: str) -> Figure:
+    """One bar per query head, layer by layer: a share of its attention."""
+    figure, ax = new_axes("query head, layer by layer", name)
+    n_heads = len(weights[0])
+    for layer, heads in enumerate(weights):
+        places = [layer * (n_heads + 1) + head for head in range(n_heads)]
+        ax.bar(places, heads, 0.8, color=BLUE if layer % 2 else SKY, edgecolor=BLUE)
+        ax.text(sum(places) / n_heads, 1.07, f"layer {layer}", ha="center", fontsize=9)
+    ax.set_xticks([layer * (n_heads + 1) + head for layer in range(len(weights)) for head in range(n_heads)])
+    ax.set_xticklabels([str(head) for _ in weights for head in range(n_heads)], fontsize=7)
+    ax.set_ylim(0, 1.17)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure
+
+
+def values_by_head(
+    shares: Sequence[Sequence[float]], together: float, chance: float, marked: tuple[int, int]
+) -> Figure:
+    """Share of values among the better half of the rows, by each KV head's own scores; lines for all, and for chance.
+
+    Args:
+        shares: ``[n_layers][n_kv_heads]``.
+        together: the same for one choice of all heads.
+        chance: share of values among all rows.
+        marked: layer and KV head to mark.
+    """
+    figure, ax = new_axes("KV head, layer by layer", "values among the better half of the rows")
+    n_heads = len(shares[0])
+    for layer, heads in enumerate(shares):
+        for head, share in enumerate(heads):
+            look = {"color": RED, "hatch": "//"} if (layer, head) == marked else {"color": SKY}
+            ax.bar(layer * (n_heads + 1) + head, share, 0.8, edgecolor="white", **look)
+        ax.text(layer * (n_heads + 1) + (n_heads - 1) / 2, 0.66, f"layer {layer}", ha="center", fontsize=9)
+    ax.axhline(together, color=BLUE, linewidth=1.8, label="one choice of all heads together")
+    ax.axhline(chance, color=GREY, linestyle="--", linewidth=1.5, label="rows drawn by lot")
+    ax.set_xticks([layer * (n_heads + 1) + head for layer in range(len(shares)) for head in range(n_heads)])
+    ax.set_xticklabels([str(head) for _ in shares for head in range(n_heads)])
+    ax.set_ylim(0, 0.85)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    marks = Patch(facecolor=RED, hatch="//", edgecolor="white", label="the head that looks values up")
+    handles = [*ax.get_legend_handles_labels()[0], marks]
+    ax.legend(handles=handles, loc="upper center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def recall_and_right(points: Sequence[tuple[str, float, float]], guessed: float) -> Figure:
+    """Look-ups right over look-ups with a copy left, one mark per policy, budget and mode; the line that predicts them.
+
+    Args:
+        points: mode, share with a copy left, share right.
+        guessed: share right where no copy is left.
+    """
+    figure, ax = new_axes("look-ups with a copy of the value left in the head that looks up", "look-ups right")
+    ax.plot([0, 1], [guessed, 1], "--", color=GREY, label=f"right with a copy, {guessed:.0%} without")
+    for mode, (colour, mark, _) in MODES.items():
+        some = [(recall, right) for name, recall, right in points if name == mode]
+        ax.plot(*zip(*some, strict=True), mark, color=colour, markersize=6, alpha=0.75, label=mode)
+    ax.set_xlim(0.5, 1.01)
+    ax.set_ylim(0.5, 1.02)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(loc="upper left", frameon=False)
+    return figure
+
+
+def blocks_by_mode(freed: Mapping[str, Mapping[str, float]], compacted: float) -> Figure:
+    """Blocks freed without compaction, three bars per policy, under the line of what compaction frees."""
+    figure, ax = new_axes("", "blocks freed per worksheet")
+    halo = [withStroke(linewidth=2.5, foreground="white")]  # the line would run through the numbers
+    for i, (mode, (colour, _, hatch)) in enumerate(MODES.items()):
+        places = [x + 0.26 * (i - 1) for x in range(len(freed))]
+        heights = [by_mode[mode] for by_mode in freed.values()]
+        bars = ax.bar(
+            places, heights, 0.24, color=colour, hatch=hatch, edgecolor="white", label=f"{mode}, no compaction"
+        )
+        ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7, path_effects=halo)
+    ax.axhline(compacted, color=RED, linestyle="--", linewidth=2, label="with compaction, every policy and mode")
+    ax.set_xticks(range(len(freed)), list(freed), fontsize=9)
+    ax.set_ylim(0, 1.45 * compacted)
+    ax.legend(loc="upper center", ncols=2, frameon=False, fontsize=9)
+    return figure

@@ -1,0 +1,5 @@
+"""Controls bound to draw functions, one file per subject; ``page`` has what they all stand on."""
+
+from helpers.widgets.page import Picture, Prediction, control, show
+
+__all__ = ["Picture", "Prediction", "control", "show"]

@@ -1,0 +1,70 @@
+"""Controls of the arithmetic lessons: the memory wall of one card, and the cache of every model in the catalog."""
+
+from __future__ import annotations
+
+import ipywidgets
+
+from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
+from helpers.footprint import KVShape, MemoryBudget, format_bytes, max_tokens, weights_bytes
+from helpers.plots import memory
+from helpers.widgets.page import POWERS, Frame, choice, control, slider
+
+
+def wall_frame(
+    model: str,
+    weight_format: str,
+    card: str,
+    kv_format: str,
+    context: int,
+    sequences: int,
+    overhead: float = 0.75 * GiB,
+) -> Frame:
+    """The memory wall of one choice: model, card and KV format by their names in the catalog, context in tokens."""
+    shape = KVShape.from_config(find_model(model).config)
+    weights, capacity = weights_bytes(find_model(model).n_params, weight_format), find_card(card).memory
+    budget = MemoryBudget(overhead, weights, shape.bytes(context, kv_format=kv_format) + shape.fixed_bytes, sequences)
+    dies_at = max_tokens(capacity - overhead - weights, shape, sequences, kv_format)
+    tokens = [round(context * i / 64) for i in range(65)]
+    cache = [sequences * (shape.bytes(t, kv_format=kv_format) + shape.fixed_bytes) for t in tokens]
+    verdict = f"It fits, with {format_bytes(capacity - budget.total)} to spare"
+    if budget.total > capacity:
+        verdict = f"It dies after token {dies_at:,}" if dies_at else "Not even one token fits"
+    caption = (
+        f"Figure: memory of {model} on {card} as the context grows to {context:,} tokens. Overhead "
+        f"{format_bytes(overhead)}, weights in {weight_format} {format_bytes(weights)}, KV cache in {kv_format} at the "
+        f"end {format_bytes(budget.cache)} ({sequences} sequence{'s' * (sequences > 1)}): {format_bytes(budget.total)} "
+        f"in all; the card has {format_bytes(capacity)}. {verdict}."
+    )
+    return memory.memory_wall(tokens, overhead, weights, cache, capacity, dies_at), caption
+
+
+def wall_control() -> None:
+    """Show the memory wall with its controls: model, weights, card, KV format, context, sequences."""
+    control(
+        wall_frame,
+        model=choice("model", MODELS, "Qwen3-32B"),
+        weight_format=choice("weights", ["bf16", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
+        card=choice("card", CARDS, "RTX 4090"),
+        kv_format=choice("KV format", KV_LAYOUTS, "fp16"),
+        context=slider(ipywidgets.SelectionSlider, "context", options=POWERS, value=32_768),
+        sequences=slider(ipywidgets.IntSlider, "sequences", min=1, max=32, value=1),
+    )
+
+
+def models_frame(kv_format: str, tokens: int) -> Frame:
+    """The KV cache of each model in the catalog after the same number of tokens, the biggest first."""
+    sizes = {
+        name: KVShape.from_config(model.config).bytes(tokens, kv_format=kv_format) for name, model in MODELS.items()
+    }
+    names = sorted(sizes, key=sizes.__getitem__, reverse=True)
+    caption = (
+        f"Figure: horizontal bars, one per model: bytes in the KV cache after {tokens:,} tokens stored as {kv_format}. "
+        f"From {format_bytes(sizes[names[-1]])} ({names[-1]}) to {format_bytes(sizes[names[0]])} ({names[0]})."
+    )
+    return memory.bytes_by_model(names, [sizes[name] for name in names]), caption
+
+
+def models_control() -> None:
+    """Show the KV cache of every model in the catalog, with its controls: KV format and tokens."""
+    tokens = slider(ipywidgets.SelectionSlider, "tokens", options=POWERS, value=32_768)
+    control(models_frame, kv_format=choice("KV format", KV_LAYOUTS, "fp16"), tokens=tokens)

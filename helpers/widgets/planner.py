@@ -1,0 +1,87 @@
+"""The control of lesson 03: a planner for one machine. Does it fit, and is it usable?"""
+
+from __future__ import annotations
+
+import ipywidgets
+
+from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB
+from helpers.footprint import format_bytes
+from helpers.planner import Plan
+from helpers.plots import budget
+from helpers.widgets.page import POWERS, Frame, choice, control, slider
+
+NONE = "none"
+THOUGHT = 10_000  # tokens
+SECOND_MODELS = [NONE, "Qwen3-0.6B", "Llama-3.1-8B", "Qwen3-8B", "Qwen3-32B"]
+OVERHEADS = [(f"{x:g} GiB", x * GiB) for x in (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8)]
+SHARES = [(f"{x}%", x / 100) for x in range(0, 101, 10)]
+SPEEDS = [1, 2, 5, 10, 20, 50, 100]
+
+
+def plan_frame(
+    model: str,
+    weight_format: str,
+    card: str,
+    kv_format: str,
+    context: int,
+    sequences: int,
+    shared: float,
+    second_model: str,
+    overhead: float,
+    wanted: float,
+) -> Frame:
+    """The plan's terms against the card, its speed as the context fills, and the verdict.
+
+    Args:
+        model: the model's name in the catalog.
+        weight_format: how its weights are stored, a name in the catalog.
+        card: the card's name in the catalog.
+        kv_format: how K and V rows are stored, a name in the catalog.
+        context: tokens per sequence.
+        sequences: sequences at the same time.
+        shared: the share of the context, from 0 to 1, that all sequences have in common.
+        second_model: a model of the catalog, or ``none``.
+        overhead: bytes.
+        wanted: tokens per second and sequence.
+    """
+    prefix, second = round(shared * context), None if second_model == NONE else second_model
+    plan = Plan(model, weight_format, card, kv_format, context, sequences, prefix, second, overhead, wanted)
+    tokens = [round(context * i / 32) for i in range(33)]
+    figure = budget.plan(_terms(plan), plan.machine.memory, tokens, [plan.speed(t) for t in tokens], wanted)
+    terms = ", ".join(f"{name} {format_bytes(n_bytes)}" for name, n_bytes in _terms(plan).items() if n_bytes)
+    minutes = plan.seconds(min(THOUGHT, context)) / 60
+    caption = (
+        f"Figure: above, a stacked bar of what must fit on {card}: {terms}; {format_bytes(plan.budget.total)} in all, "
+        f"and the machine has {format_bytes(plan.machine.memory)}. Below, a line: tokens per second at best in each of "
+        f"{sequences} sequence{'s' * (sequences > 1)} as it fills, from {plan.speed(0):,.1f} to "
+        f"{plan.speed(context):,.1f}; {wanted:g} are wanted (dotted). {plan.verdict}. A thought of "
+        f"{min(THOUGHT, context):,} tokens from an empty cache takes {minutes:,.1f} minutes or more."
+    )
+    return figure, caption
+
+
+def _terms(plan: Plan) -> dict[str, float]:
+    return {
+        "overhead": plan.overhead,
+        "weights": plan.weights,
+        "second model": plan.second,
+        "shared prefix": plan.shared_cache,
+        "KV cache": plan.cache - plan.shared_cache,
+    }
+
+
+def plan_control() -> None:
+    """Show the planner with its controls."""
+    control(
+        plan_frame,
+        model=choice("model", MODELS, "Llama-3.1-70B"),
+        weight_format=choice("weights", ["bf16", "fp8", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
+        card=choice("card", CARDS, "H100 SXM 80GB"),
+        kv_format=choice("KV format", KV_LAYOUTS, "fp16"),
+        context=slider(ipywidgets.SelectionSlider, "context", options=POWERS, value=131_072),
+        sequences=slider(ipywidgets.IntSlider, "sequences", min=1, max=16, value=1),
+        shared=slider(ipywidgets.SelectionSlider, "shared prefix", options=SHARES, value=0.0),
+        second_model=choice("second model", SECOND_MODELS, NONE),
+        overhead=slider(ipywidgets.SelectionSlider, "overhead", options=OVERHEADS, value=0.75 * GiB),
+        wanted=slider(ipywidgets.SelectionSlider, "tokens/s wanted", options=SPEEDS, value=5),
+    )

@@ -1,0 +1,60 @@
+"""The quiz as a page shows it: ten questions, a button, and a score."""
+
+from __future__ import annotations
+
+import ipywidgets
+from IPython.display import display
+
+from helpers.quiz import QUESTIONS, explain, grade
+from helpers.widgets.page import is_static
+
+WIDE = {"width": "auto"}
+
+
+class Quiz:
+    """Ten questions and a button that grades them.
+
+    Args:
+        with_reasons: say to every answer why it is right or wrong; otherwise only the score, so that the same questions
+            can be asked again.
+    """
+
+    def __init__(self, with_reasons: bool) -> None:
+        self.with_reasons = with_reasons
+        self.fields = [self._field(question.options) for question in QUESTIONS]
+        self.button = ipywidgets.Button(description="How many are right?")
+        self.button.on_click(lambda _: self.show_score())
+        self._score = None
+        for number, (question, field) in enumerate(zip(QUESTIONS, self.fields, strict=True), start=1):
+            display(_markdown(f"**{number}.** {question.text}"), raw=True)
+            if is_static():
+                display(_markdown("\n".join(f"- {option}" for option, _ in question.options)), raw=True)
+            else:
+                display(field)
+        if not is_static():
+            display(self.button)
+
+    def show_score(self) -> None:
+        """Grade what is chosen now; a second click grades anew in the same place."""
+        chosen = [field.value for field in self.fields]
+        lines = [f"**{grade(chosen)} of {len(QUESTIONS)} right.**"]
+        if self.with_reasons:
+            lines += [f"{i + 1}. {explain(i, choice)}" for i, choice in enumerate(chosen)]
+        if self._score is None:
+            self._score = display(_markdown("\n\n".join(lines)), raw=True, display_id=True)
+        else:
+            self._score.update(_markdown("\n\n".join(lines)), raw=True)
+
+    @staticmethod
+    def _field(options: tuple[tuple[str, str], ...]) -> ipywidgets.RadioButtons:
+        places = [(text, place) for place, (text, _) in enumerate(options)]
+        return ipywidgets.RadioButtons(options=places, value=None, layout=WIDE)
+
+
+def quiz(with_reasons: bool = False) -> None:
+    """Show the ten questions."""
+    Quiz(with_reasons)
+
+
+def _markdown(text: str) -> dict[str, str]:
+    return {"text/markdown": text, "text/plain": text}

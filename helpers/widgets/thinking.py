@@ -1,0 +1,78 @@
+"""A run followed live: its words, a progress bar, and the cache as it climbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from helpers.measure import Trace
+from helpers.plots import memory
+from helpers.widgets.page import Picture, is_static
+
+
+class ThinkingWatch:
+    """Follows a run live: prints each word, moves a progress bar, and redraws the climbing cache every 25 tokens.
+
+    Give it to ``generate`` as ``on_step``; ``finish`` draws the last frame.
+
+    Args:
+        loaded: the model that thinks (its shape gives the formula's line, its tokenizer the words).
+        prompt_length: tokens of the prompt.
+        max_new_tokens: the right end of the axis, prompt added.
+    """
+
+    every = 25  # a redraw costs as much as some twenty tokens
+
+    def __init__(self, loaded: Any, prompt_length: int, max_new_tokens: int) -> None:
+        self.loaded, self.prompt_length = loaded, prompt_length
+        self.at_end = prompt_length + max_new_tokens
+        self.predicted = [loaded.shape.bytes(t, kv_format=loaded.element_format) for t in range(self.at_end + 1)]
+        self._bar = ipywidgets.IntProgress(max=max_new_tokens, description="thinking")
+        self._picture: Picture | None = None
+        self._text = ""
+        if not is_static():
+            display(self._bar)
+
+    def __call__(self, trace: Trace) -> None:
+        """Note one step of the run."""
+        self.trace = trace
+        if not is_static():
+            self._bar.value = len(trace.seconds)
+            if len(trace.seconds) % self.every == 1:
+                self._draw()
+        text = self.loaded.tokenizer.decode(trace.tokens[0], skip_special_tokens=True)
+        if text.endswith("\ufffd"):  # half a character; its other tokens are still to come
+            return
+        text = _three_lines_in_one(text) if self.loaded.is_reasoner else text
+        print(text[len(self._text) :], end="", flush=True)
+        self._text = text
+
+    def finish(self) -> None:
+        """Draw the last frame, with the two numbers that count: bytes held and bytes given back."""
+        print()
+        self._bar.max = self._bar.value
+        self._draw()
+
+    def _draw(self) -> None:
+        trace = self.trace
+        figure = memory.cache_climb(
+            trace.tokens_seen, trace.bytes_held, self.prompt_length, self.predicted, self.at_end
+        )
+        caption = (
+            "Figure: line chart, bytes in the KV cache over tokens seen; it climbs in a straight line. After "
+            f"{trace.tokens_seen[-1]:,} tokens it holds "
+            f"{trace.bytes_held[-1]:,} bytes; given back so far: {trace.bytes_freed:,} bytes. The blue line is counted "
+            "from the tensors, the dashed one comes from the formula."
+        )
+        if self._picture is None:
+            self._picture = Picture(figure, caption)
+        else:
+            self._picture.update(figure, caption)
+
+
+def _three_lines_in_one(thought: str) -> str:
+    """Break a worksheet's thought after every third formula, so that the figure above it stays in view."""
+    formulas = thought.split(" ; ")
+    return "".join(f + (" ;\n" if i % 3 == 2 else " ; ") for i, f in enumerate(formulas[:-1])) + formulas[-1]

@@ -1,0 +1,73 @@
+"""Lesson 03 in a real browser: every control of the planner turned, its total and verdict read from the caption."""
+
+import re
+from functools import partial
+from itertools import product
+from statistics import median, quantiles
+
+import pytest
+
+from helpers.catalog import GiB
+from helpers.footprint import format_bytes
+from helpers.planner import Plan
+from tests import browser
+from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
+
+TOTAL = re.compile(r"([\d,.]+ [KMG]?i?B) in all")
+
+
+@pytest.fixture(scope="module")
+def lesson(course):  # noqa: F811
+    page = open_lesson(course, "03_the_memory_budget.ipynb")
+    with browser.screenshot_on_failure(page, "lesson_03"):
+        browser.run_all(page)
+    yield page
+    page.close()
+
+
+def number(cell, label):
+    return float(browser.value(cell, label).replace(",", "").removesuffix("%").removesuffix("GiB"))
+
+
+def plan_of(cell):
+    context, second = int(number(cell, "context")), browser.value(cell, "second model")
+    return Plan(
+        browser.value(cell, "model"),
+        browser.value(cell, "weights"),
+        browser.value(cell, "card").replace("\xa0", " "),
+        browser.value(cell, "KV format"),
+        context,
+        int(number(cell, "sequences")),
+        round(number(cell, "shared prefix") / 100 * context),
+        None if second == "none" else second,
+        number(cell, "overhead") * GiB,
+        number(cell, "tokens/s wanted"),
+    )
+
+
+def assert_numbers_are_right(cell):
+    plan, caption = plan_of(cell), browser.caption(cell)
+    assert TOTAL.findall(caption) == [format_bytes(plan.budget.total)], caption
+    assert plan.verdict in caption
+
+
+def test_every_move_of_the_planner_shows_the_right_numbers(lesson, capsys):
+    with browser.screenshot_on_failure(lesson, "lesson_03_planner"):
+        assert browser.errors(lesson) == []
+        cell, times = browser.find_control(lesson, "second model"), []
+        assert_numbers_are_right(cell)
+        for key in ["ArrowRight"] * MOVES:
+            times.append(browser.turn(cell, partial(browser.press, cell, "sequences", key)))
+            assert_numbers_are_right(cell)
+            if browser.value(cell, "sequences") == "16":
+                break
+        for label, index in product(browser.labels(cell, "dropdown"), (-1, 0)):
+            times.append(browser.turn(cell, partial(browser.choose, cell, label, index)))
+            assert_numbers_are_right(cell)
+        for label, key in product(browser.labels(cell, "slider"), ("Home", "End")):
+            if browser.value(cell, label) not in ("1", "0%", "16"):  # it stands at one of its ends already
+                times.append(browser.turn(cell, partial(browser.press, cell, label, key), picture_too=False))
+            assert_numbers_are_right(cell)
+    with capsys.disabled():
+        print(f"\nlesson 03, {len(times)} moves: median {median(times):.0f} ms,", end=" ")
+        print(f"95th percentile {quantiles(times, n=20, method='inclusive')[-1]:.0f} ms")

@@ -1,0 +1,75 @@
+"""Lesson 08 in a real browser: every control turned, the button pressed, and the whole caption computed once more."""
+
+from functools import partial
+from itertools import product
+from statistics import median, quantiles
+
+import pytest
+
+from helpers.eviction import TriAttention
+from helpers.models import load_reasoner
+from helpers.reasoner import make_worksheets
+from helpers.recall import gold_ids
+from helpers.widgets.compression import N_SHEETS, compression_frame
+from tests import browser
+from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
+
+BUTTON = f"run {N_SHEETS} worksheets"
+PATIENCE = 180.0  # seconds for a run that takes three on a free machine
+
+
+@pytest.fixture(scope="module")
+def lesson(course):  # noqa: F811
+    page = open_lesson(course, "08_triattention.ipynb")
+    with browser.screenshot_on_failure(page, "lesson_08"):
+        browser.run_all(page)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def caption_of():
+    """The caption that belongs to what the controls say they are set to."""
+    reasoner = load_reasoner()
+    texts = gold_ids(reasoner, make_worksheets(32, 40, 11, held_out=False))
+    calibrated = TriAttention.calibrate(reasoner.model, texts)
+
+    def caption(cell):
+        policy, selection, compaction = (
+            browser.value(cell, label).replace("\xa0", " ") for label in ("policy", "selection", "compaction")
+        )
+        budget, interval = int(browser.value(cell, "budget")), int(browser.value(cell, "interval"))
+        return compression_frame(calibrated, policy, budget, interval, selection, compaction)[1]
+
+    return caption
+
+
+def run(cell, move):
+    """Move a control, see that nothing is drawn yet, press the button; milliseconds until the picture is there."""
+    before = browser.caption(cell)
+    move()
+    cell.page.wait_for_timeout(100)
+    assert browser.caption(cell) == before
+    return browser.turn(cell, cell.get_by_role("button", name=BUTTON).click, picture_too=False)
+
+
+def test_every_move_shows_the_right_numbers_once_the_button_is_pressed(lesson, caption_of, monkeypatch, capsys):
+    monkeypatch.setattr(browser, "REDRAW", PATIENCE)
+    with browser.screenshot_on_failure(lesson, "lesson_08_control"):
+        assert browser.errors(lesson) == []
+        cell, times = browser.find_control(lesson, "selection"), []
+        assert browser.caption(cell) == caption_of(cell)
+        for label, index in product(browser.labels(cell, "dropdown"), (-1, 0)):
+            times.append(run(cell, partial(browser.choose, cell, label, index)))
+            assert browser.caption(cell) == caption_of(cell)
+        for key in ("End", "Home"):
+            times.append(run(cell, partial(browser.press, cell, "budget", key)))
+            assert browser.caption(cell) == caption_of(cell)
+        while len(times) < MOVES:
+            times.append(run(cell, partial(browser.press, cell, "budget", "ArrowRight")))
+        assert browser.caption(cell) == caption_of(cell)
+        done = cell.locator(".widget-hprogress, .jupyter-widget-hprogress").locator(".progress-bar")
+        assert "100%" in done.get_attribute("style")
+    with capsys.disabled():
+        print(f"\nlesson 08, {len(times)} runs of six worksheets: median {median(times):.0f} ms,", end=" ")
+        print(f"95th percentile {quantiles(times, n=20, method='inclusive')[-1]:.0f} ms")

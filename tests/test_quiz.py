@@ -1,0 +1,75 @@
+"""The ten questions: one right answer each, a reason for every option, and numbers that the helpers give."""
+
+import pytest
+
+from helpers.block_pool import expected_empty_blocks
+from helpers.kv_formats import bits_per_element
+from helpers.quiz import QUESTIONS, explain, grade
+from helpers.widgets import page
+from helpers.widgets import quiz as quiz_page
+
+
+def test_ten_questions_of_four_options_each_with_its_reason():
+    assert len(QUESTIONS) == 10
+    for question in QUESTIONS:
+        texts, reasons = zip(*question.options, strict=True)
+        assert len(set(texts)) == len(set(reasons)) == 4
+        assert all(reason.endswith(".") for reason in reasons)
+        assert 0 <= question.right < 4
+    assert len({question.right for question in QUESTIONS}) > 2  # one cannot always choose the same place
+
+
+def test_right_and_wrong_are_counted_and_explained():
+    right = [question.right for question in QUESTIONS]
+    assert grade(right) == 10
+    assert grade([None] * 10) == 0
+    assert grade([right[0], None, *right[2:]]) == 9
+    for number, question in enumerate(QUESTIONS):
+        for choice, (_, reason) in enumerate(question.options):
+            said = explain(number, choice)
+            assert said.startswith("Right." if choice == question.right else "No.")
+            assert reason in said and question.options[question.right][1] in said
+        assert explain(number, None).startswith("Left open.")
+
+
+def test_the_numbers_in_the_right_answers_are_the_helpers():
+    answers = [question.options[question.right][0] for question in QUESTIONS]
+    assert answers[3] == str(bits_per_element("q8_0"))
+    assert answers[5] == f"{expected_empty_blocks(16_000, 1_600, 16) / 1_000:.1%}"
+    assert expected_empty_blocks(16_000, 1_600, 16, n_sets=8) < 0.01
+    assert f"{32_768 / 3_072:.1f} {563.5 / 222.8:.1f}" == "10.7 2.5"
+
+
+@pytest.mark.parametrize("with_reasons", [False, True])
+def test_a_click_shows_the_score_and_reasons_only_where_they_are_wanted(with_reasons, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data["text/markdown"])
+
+    def display(data, raw=False, display_id=False):
+        shown.append(data["text/markdown"] if raw else data)
+        return Handle()
+
+    monkeypatch.setattr(quiz_page, "display", display)
+    monkeypatch.setattr(quiz_page, "is_static", lambda: False)
+    quiz = quiz_page.Quiz(with_reasons)
+    quiz.button.click()
+    assert shown[-1].startswith("**0 of 10 right.**")
+    for field, question in zip(quiz.fields, QUESTIONS, strict=True):
+        field.value = question.right
+    quiz.button.click()
+    assert shown[-1].startswith("**10 of 10 right.**")
+    assert shown[-1].count("Right.") == 10 * with_reasons
+
+
+def test_a_static_page_shows_questions_and_options_and_no_answer(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_STATIC", "1")
+    assert page.is_static()
+    quiz_page.quiz(with_reasons=True)
+    text = capsys.readouterr().out
+    for question in QUESTIONS:
+        assert question.text in text
+        assert all(option in text for option, _ in question.options)
+        assert question.options[question.right][1] not in text
