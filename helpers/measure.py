@@ -107,21 +107,20 @@ class Trace:
 
     @property
     def bytes_freed(self) -> int:
-        """Bytes given back during the run: by compressions, and every other fall of ``bytes_held``."""
-        by_compression = [self.compressions[i].bytes_freed if i in self.compressions else 0 for i in self._passes]
-        left = [held - freed for held, freed in zip(self.bytes_held, by_compression, strict=True)]
-        falls = (max(0, before - after) for before, after in zip(left, self.bytes_held[1:], strict=False))
-        return sum(by_compression) + sum(falls)
+        """Bytes given back during the run: by compressions, and by every fall of ``bytes_held`` without one.
+
+        A compression of a forked cache also drops shared blocks that another cache still lists: ``bytes_held`` falls
+        by these too, but nobody gets them back.
+        """
+        steps = zip(self.bytes_held, self.bytes_held[1:], strict=False)
+        falls = (max(0, before - after) for i, (before, after) in enumerate(steps) if i not in self.compressions)
+        return sum(compression.bytes_freed for compression in self.compressions.values()) + sum(falls)
 
     @property
     def tokens_per_second(self) -> float:
         """Decoded tokens per second of one sequence, the prefill left out; nan where nothing followed it."""
         seconds = self.seconds[-1] - self.seconds[0] if len(self.seconds) > 1 else 0
         return (len(self.tokens[0]) - 1) / seconds if seconds else math.nan
-
-    @property
-    def _passes(self) -> range:
-        return range(len(self.bytes_held))
 
 
 def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:

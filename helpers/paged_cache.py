@@ -48,7 +48,7 @@ def is_of_paged_cache(keys: torch.Tensor) -> bool:
 
 
 def take_mask_owner() -> bool:
-    """True, once, if a ``PagedCache`` was the last to be asked for the sizes of a mask."""
+    """True, once, if a ``PagedCache`` was the last to be asked for the sizes of a mask, and has had no rows since."""
     is_ours = _mask_is_ours.get()
     _mask_is_ours.set(False)
     return is_ours
@@ -189,6 +189,7 @@ class PagedCache(Cache):
         """
         new = key_states.shape[2]
         if layer_idx == 0:
+            take_mask_owner()  # the mask of this pass is made, perhaps by transformers' own function
             self._append(len(key_states), new)
         slots = self.new_slots  # [batch, new]
         for store, states in zip(self.stores, (key_states, value_states), strict=True):
