@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -24,6 +25,21 @@ def check_number(answer: Any, expected: float, unit: str, mistakes: dict[str, fl
         print(f"Right: {expected:,.10g} {unit}.")
     else:
         print(f"Not yet: {_diagnose(answer, expected, mistakes or {})}")
+
+
+def check_stages(*stages: tuple[str, Callable[[], str | None]]) -> bool:
+    """Print stage by stage what is right, and stop at the first that is not; returns whether all were.
+
+    Args:
+        stages: the name of each, and a function that gives None, or one line that says what is wrong and why, probably.
+    """
+    for number, (name, find_problem) in enumerate(stages, start=1):
+        problem = find_problem()
+        if problem:
+            print(f"Stage {number} of {len(stages)}, {name}. Not yet: {problem}")
+            return False
+        print(f"Stage {number} of {len(stages)}, {name}: right.")
+    return True
 
 
 def _diagnose(answer: float, expected: float, mistakes: dict[str, float]) -> str:
