@@ -70,6 +70,15 @@ def judge(claim: str, values: dict[str, Values]) -> tuple[str, str]:
     return CLAIMS[claim].judge(values[claim])
 
 
+def verdict_table(values: dict[str, Values]) -> str:
+    """All claims with their verdicts, as a table in Markdown."""
+    lines = ["| claim | as told | verdict | what the lessons found |", "|---|---|---|---|"]
+    for name, claim in CLAIMS.items():
+        verdict, why = judge(name, values)
+        lines.append(f"| {name} | {claim.told} | **{verdict}** | {why} |")
+    return "\n".join(lines)
+
+
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}"

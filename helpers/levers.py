@@ -26,7 +26,8 @@ class Levers:
     """Which savings are on.
 
     Attributes:
-        grouped: one set of rows per KV head; otherwise one per query head, as without grouped-query attention.
+        grouped: one set of rows per KV head; otherwise one per query head, as without grouped-query attention, and
+            then without sharing and eviction: the first line of the comparison, to which the others are added.
         kv_format: how rows are stored.
         shared: the agents share the blocks of their common prompt.
         compressor: evicts and compacts, or None.
@@ -36,6 +37,10 @@ class Levers:
     kv_format: str | tuple[str, str] = "fp16"
     shared: bool = False
     compressor: Compressor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.grouped and (self.shared or self.compressor):
+            raise ValueError("grouped is False; rows per query head are measured without sharing and without eviction")
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,30 @@ def run_agents(reasoner: Any, sheets: list[Worksheet], levers: Levers) -> Outcom
         caches.append(cache if levers.grouped else _with_rows_per_query_head(cache, reasoner.model))
     parent.reset()
     return Outcome(_bytes_held(caches), right, len(sheets))
+
+
+def predict_bytes(shape: KVShape, group_size: int, prompt: int, decoded: int, agents: int, levers: Levers) -> int:
+    """What ``run_agents`` must find, from a closed form that knows no tensor.
+
+    Args:
+        shape: the model's.
+        group_size: query heads per KV head.
+        prompt: tokens of the prompt; all but the last are read before an agent forks.
+        decoded: tokens of thought in the cache at the end.
+        agents: how many there are.
+        levers: which savings are on.
+    """
+    shared = (prompt - 1) // BLOCK_SIZE if levers.shared else 0  # full blocks; a partly filled one is copied
+    own = blocks_for(prompt + _alive(decoded, levers.compressor), BLOCK_SIZE) - shared
+    block = shape.bytes(BLOCK_SIZE, kv_format=levers.kv_format) * (1 if levers.grouped else group_size)
+    return (shared + agents * own) * block
+
+
+def _alive(decoded: int, compressor: Compressor | None) -> int:
+    """Rows of the thought that hold blocks at its end: the saw-tooth; all, if survivors stay where they are."""
+    if compressor is None or not compressor.compact or decoded < compressor.budget + compressor.interval:
+        return decoded
+    return compressor.budget + (decoded - compressor.budget) % compressor.interval
 
 
 def _read_prompt(model: Any, token_ids: torch.Tensor, levers: Levers, room: int) -> PagedCache:

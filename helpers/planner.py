@@ -28,6 +28,10 @@ class Plan:
         second_model: a helper beside it, in Q4_K_M, with one sequence of the same context; None for none.
         overhead: bytes for everything else.
         wanted: tokens per second and sequence below which it is of no use.
+        kept: tokens at most in each sequence's cache, the rest being evicted and their blocks given back; None for all.
+
+    Raises:
+        ValueError: if tokens are to be evicted from a model that does not keep every token in every layer.
     """
 
     model: str
@@ -40,6 +44,11 @@ class Plan:
     second_model: str | None = None
     overhead: float = 0.75 * GiB
     wanted: float = 5.0
+    kept: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kept is not None and {layer.kind for layer in self.shape.layers} != {"full"}:
+            raise ValueError(f"kept is {self.kept:,}; {self.model} has layers that do not keep every token anyway")
 
     @cached_property
     def shape(self) -> KVShape:
@@ -59,17 +68,14 @@ class Plan:
     @cached_property
     def cache(self) -> int:
         """Bytes of all sequences' caches, a shared prefix once."""
-        shared = min(self.shared_prefix, self.context)
-        return bytes_of_agents(self.shape, self.context, self.sequences, shared, self.kv_format)
+        return self._cache_of(self.sequences)
 
     @cached_property
     def shared_cache(self) -> int:
         """Bytes of the rows that all sequences have in common, a part of ``cache``; 0 for a single sequence."""
         if self.sequences == 1:
             return 0
-        shared = min(self.shared_prefix, self.context)
-        one, two = (bytes_of_agents(self.shape, self.context, n, shared, self.kv_format) for n in (1, 2))
-        return one - (two - one)
+        return 2 * self._cache_of(1) - self._cache_of(2)
 
     @cached_property
     def second(self) -> float:
@@ -103,12 +109,20 @@ class Plan:
         saves memory, not reading.
         """
         read = weights_read(find_model(self.model), self.sequences) / find_model(self.model).n_params * self.weights
-        kv_bytes = self.shape.bytes(tokens, self.sequences, self.kv_format) + self.sequences * self.shape.fixed_bytes
+        rows = self._alive(tokens)
+        kv_bytes = self.shape.bytes(rows, self.sequences, self.kv_format) + self.sequences * self.shape.fixed_bytes
         return decode_ceiling(self.machine.bandwidth, read, kv_bytes)
 
     def seconds(self, n_tokens: int, start: int = 0) -> float:
         """At least so many seconds for a sequence to decode ``n_tokens`` more, from ``start`` tokens on."""
         return sum_over_tokens(lambda tokens: 1 / self.speed(tokens), n_tokens, start)
+
+    def _alive(self, tokens: int) -> int:
+        return tokens if self.kept is None else min(tokens, self.kept)
+
+    def _cache_of(self, sequences: int) -> int:
+        tokens = self._alive(self.context)
+        return bytes_of_agents(self.shape, tokens, sequences, min(self.shared_prefix, tokens), self.kv_format)
 
     @property
     def usable(self) -> bool:

@@ -47,8 +47,8 @@ def plan_frame(
     prefix, second = round(shared * context), None if second_model == NONE else second_model
     plan = Plan(model, weight_format, card, kv_format, context, sequences, prefix, second, overhead, wanted)
     tokens = [round(context * i / 32) for i in range(33)]
-    figure = budget.plan(_terms(plan), plan.machine.memory, tokens, [plan.speed(t) for t in tokens], wanted)
-    terms = ", ".join(f"{name} {format_bytes(n_bytes)}" for name, n_bytes in _terms(plan).items() if n_bytes)
+    figure = budget.plan(terms_of(plan), plan.machine.memory, tokens, [plan.speed(t) for t in tokens], wanted)
+    terms = ", ".join(f"{name} {format_bytes(n_bytes)}" for name, n_bytes in terms_of(plan).items() if n_bytes)
     minutes = plan.seconds(min(THOUGHT, context)) / 60
     caption = (
         f"Figure: above, a stacked bar of what must fit on {card}: {terms}; {format_bytes(plan.budget.total)} in all, "
@@ -60,7 +60,8 @@ def plan_frame(
     return figure, caption
 
 
-def _terms(plan: Plan) -> dict[str, float]:
+def terms_of(plan: Plan) -> dict[str, float]:
+    """Bytes by term, the shared part of the cache apart."""
     return {
         "overhead": plan.overhead,
         "weights": plan.weights,

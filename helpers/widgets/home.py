@@ -1,0 +1,127 @@
+"""The controls of lesson 09: a run beside another on the same axes, and a plan of one's own to take home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from helpers.catalog import CARDS, KV_LAYOUTS, MODELS
+from helpers.measure import Trace
+from helpers.plan_report import save
+from helpers.planner import Plan
+from helpers.plots import budget, compression
+from helpers.widgets.page import POWERS, Frame, Picture, choice, control, is_static, slider
+from helpers.widgets.planner import terms_of
+
+EVERYTHING = "all"
+KEPT = [EVERYTHING, 1024, 2048, 3072, 4096, 8192, 12_000, 16_384, 32_768, 65_536]
+
+
+class Race:
+    """Runs on the same axes, drawn while they go: blocks held over tokens seen.
+
+    Args:
+        prompt_length: where the thought begins, in tokens.
+        right: right end of the axis, in tokens.
+        every: passes between two pictures; one costs as much as some twenty tokens.
+    """
+
+    def __init__(self, prompt_length: int, right: int, every: int = 25) -> None:
+        self.prompt_length, self.right, self.every = prompt_length, right, every
+        self.traces: dict[str, Trace] = {}
+        self._picture: Picture | None = None
+
+    def watch(self, name: str) -> Callable[[Trace], None]:
+        """What to give to ``generate`` as ``on_step`` for the run of this name."""
+
+        def on_step(trace: Trace) -> None:
+            self.traces[name] = trace
+            if not is_static() and len(trace.seconds) % self.every == 1:
+                self.draw()
+
+        return on_step
+
+    def draw(self) -> None:
+        """Draw all runs as far as they have come."""
+        runs = {name: compression.held_over_time(trace) for name, trace in self.traces.items()}
+        figure = compression.sawtooth(runs, self.prompt_length, self.right)
+        caption = "Figure: line chart, blocks held over tokens seen. " + " ".join(
+            f"{name}: at most {max(trace.blocks_held)} blocks; {_evicted(trace)} tokens evicted, {trace.blocks_freed} "
+            "blocks freed."
+            for name, trace in self.traces.items()
+        )
+        if self._picture is None:
+            self._picture = Picture(figure, caption)
+        else:
+            self._picture.update(figure, caption)
+
+
+def _evicted(trace: Trace) -> int:
+    return sum(each.tokens_evicted for each in trace.compressions.values())
+
+
+def plan_of(
+    model: str,
+    weight_format: str,
+    card: str,
+    kv_format: str,
+    context: int,
+    kept: int | str,
+    sequences: int,
+    shared: int,
+) -> Plan:
+    """The plan that the controls describe; ``kept`` is a number of tokens, or ``all``."""
+    most = None if kept == EVERYTHING else int(kept)
+    return Plan(model, weight_format, card, kv_format, context, sequences, shared, kept=most)
+
+
+def home_frame(**values: Any) -> Frame:
+    """The plan's terms against the card, and its speed as the context fills; arguments are those of ``plan_of``."""
+    plan = plan_of(**values)
+    tokens = [round(plan.context * i / 32) for i in range(33)]
+    speeds = [plan.speed(t) for t in tokens]
+    figure = budget.plan(terms_of(plan), plan.machine.memory, tokens, speeds, plan.wanted)
+    kept = "" if plan.kept is None else f", at most {min(plan.kept, plan.context):,} of them kept"
+    kept += f", the first {plan.shared_prefix:,} shared" if plan.shared_prefix else ""
+    caption = (
+        f"Figure: above, a stacked bar of what must fit on {plan.card}; below, a line, tokens per second at best as "
+        f"the context fills. {plan.model} in {plan.weight_format}, {plan.sequences} x {plan.context:,} tokens{kept}: "
+        f"cache {plan.cache / 2**30:,.2f} GiB. {plan.verdict}."
+    )
+    return figure, caption
+
+
+def home_control() -> None:
+    """Show the planner of this lesson, with a button that writes the plan to a file."""
+    lengths = [("nothing", 0), *POWERS[:8]]
+    controls = {
+        "model": choice("model", MODELS, "Qwen3-32B"),
+        "weight_format": choice("weights", ["bf16", "fp8", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
+        "card": choice("card", CARDS, "RTX 4090"),
+        "kv_format": choice("KV format", KV_LAYOUTS, "fp16"),
+        "context": slider(ipywidgets.SelectionSlider, "context", options=POWERS, value=32_768),
+        "kept": choice("tokens kept", KEPT, 12_000),
+        "sequences": slider(ipywidgets.IntSlider, "sequences", min=1, max=16, value=1),
+        "shared": slider(ipywidgets.SelectionSlider, "shared prefix", options=lengths, value=0),
+    }
+    control(home_frame, **controls)
+    if not is_static():
+        _show_save_button(controls)
+
+
+def _show_save_button(controls: dict[str, Any]) -> None:
+    button = ipywidgets.Button(description="save this plan", button_style="primary", layout={"width": "auto"})
+    said = ipywidgets.HTML()
+
+    def write(_: Any) -> None:
+        try:
+            plan = plan_of(**{name: widget.value for name, widget in controls.items()})
+            said.value = f"Written to {save(plan).name}, beside this lesson."
+        except (OSError, ValueError) as error:
+            said.value = f"Not written: {error}."
+
+    button.on_click(write)
+    display(ipywidgets.HBox([button, said]))

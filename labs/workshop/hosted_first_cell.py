@@ -1,0 +1,65 @@
+"""What does this hosted notebook lack? Paste all of this into its first cell; it changes nothing, and prints what to do."""
+
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+NEEDED = {
+    "gguf": "0.19",
+    "ipywidgets": "7.7",
+    "matplotlib": "3.8",
+    "numpy": "1.26",
+    "psutil": "5.9",
+    "torch": "2.9",
+    "tqdm": "4.66",
+    "transformers": "5.15",
+}
+
+
+def numbers(version: str) -> list[int]:
+    """The first two numbers of a version."""
+    return [int(part) for part in re.findall(r"\d+", version)[:2]]
+
+
+def lacks_package(name: str, least: str) -> str:
+    """One line if a package is not there or too old; else nothing."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return f'{name} is missing. In a cell: %pip install "{name}>={least}"'
+    if numbers(version) < numbers(least):
+        return f'{name} {version} is too old. In a cell: %pip install --upgrade "{name}>={least}"'
+    return ""
+
+
+def lacks_helpers() -> str:
+    """One line if the course's own package, or the weights in it, cannot be used; else nothing."""
+    package = importlib.util.find_spec("helpers")
+    if package is None:
+        return "helpers, the course's own package, is missing. Put the folder of the course on this machine (upload it or clone it); then in a cell: %pip install FOLDER"
+    reasoner = package.submodule_search_locations and importlib.util.find_spec("helpers.reasoner")
+    if not reasoner:
+        return f"helpers is here, but it is not the course's: {package.origin or 'a bare folder'}. Rename that one, or start the notebook elsewhere"
+    weights = Path(reasoner.origin).parent / "weights" / "model.safetensors"
+    if not weights.exists() or weights.stat().st_size < 1_000_000:
+        return (
+            f"The reasoner's weights are missing. Copy helpers/reasoner/weights from the course into {weights.parent}"
+        )
+    return ""
+
+
+def lacks_python() -> str:
+    """One line if Python is one that the course is not tested with; else nothing."""
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return ""
+    return f"Python is {sys.version.split()[0]}; the course needs 3.11, 3.12 or 3.13. Choose another runtime or image"
+
+
+lacking = [
+    line for line in (lacks_python(), lacks_helpers(), *(lacks_package(*need) for need in NEEDED.items())) if line
+]
+print(*lacking or ["Nothing is missing: open notebooks/00_start_here.ipynb"], sep="\n")
+if lacking:
+    print("Begin at the top, and restart the kernel after an install: installing the course brings its packages along.")

@@ -1,0 +1,71 @@
+"""Lesson 09 in a real browser: every control turned, its caption computed once more, the plan saved."""
+
+import re
+from functools import partial
+from itertools import product
+from statistics import median, quantiles
+
+import pytest
+
+from helpers.plan_report import report
+from helpers.widgets.home import home_frame, plan_of
+from tests import browser
+from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
+
+NAMES = {"weights": "weight_format", "KV format": "kv_format", "tokens kept": "kept", "shared prefix": "shared"}
+NUMBERS = ("context", "sequences", "shared")
+
+
+@pytest.fixture(scope="module")
+def lesson(course):  # noqa: F811
+    page = open_lesson(course, "09_bring_it_home.ipynb")
+    with browser.screenshot_on_failure(page, "lesson_09"):
+        browser.run_all(page)
+    yield page
+    page.close()
+
+
+def chosen(cell):
+    """What the controls say they are set to, as ``plan_of`` takes it."""
+    values = {}
+    for label in (*browser.labels(cell, "dropdown"), *browser.labels(cell, "slider")):
+        name, text = NAMES.get(label, label), browser.value(cell, label).replace("\xa0", " ")
+        values[name] = (0 if text == "nothing" else int(text.replace(",", ""))) if name in NUMBERS else text
+    return values
+
+
+def assert_caption_is_right(cell):
+    try:
+        said = home_frame(**chosen(cell))[1]
+    except ValueError as error:
+        said = f"Not possible: {error}."
+    assert browser.caption(cell) == said
+
+
+def test_every_move_shows_the_plan_that_the_controls_say(lesson, capsys):
+    with browser.screenshot_on_failure(lesson, "lesson_09_control"):
+        assert browser.errors(lesson) == []
+        cell, times = browser.find_control(lesson, "tokens kept"), []
+        assert_caption_is_right(cell)
+        for label, index in product(browser.labels(cell, "dropdown"), (-1, 0)):
+            times.append(browser.turn(cell, partial(browser.choose, cell, label, index), picture_too=False))
+            assert_caption_is_right(cell)
+        for label, key in product(browser.labels(cell, "slider"), ("End", "Home")):
+            times.append(browser.turn(cell, partial(browser.press, cell, label, key), picture_too=False))
+            assert_caption_is_right(cell)
+        while len(times) < MOVES + 16:
+            for key in ("ArrowRight", "ArrowLeft"):
+                times.append(browser.turn(cell, partial(browser.press, cell, "context", key), picture_too=False))
+                assert_caption_is_right(cell)
+    with capsys.disabled():
+        print(f"\nlesson 09, {len(times)} moves: median {median(times):.0f} ms,", end=" ")
+        print(f"95th percentile {quantiles(times, n=20, method='inclusive')[-1]:.0f} ms")
+
+
+def test_the_plan_is_saved_beside_the_lesson(lesson, course):  # noqa: F811
+    with browser.screenshot_on_failure(lesson, "lesson_09_plan"):
+        cell, (_, lab) = browser.find_control(lesson, "tokens kept"), course
+        cell.get_by_role("button", name="save this plan").click()
+        cell.get_by_text(re.compile("Written to my_plan.md")).wait_for()
+        [path] = lab.folder.rglob("my_plan.md")
+        assert path.read_text(encoding="utf-8") == report(plan_of(**chosen(cell))) + "\n"
