@@ -172,12 +172,12 @@ def test_prices_are_drawn_in_milliseconds_and_bytes():
         (exercises.check_copies, 3, "filling the holes"),
         (exercises.check_copies, 7, "0 and 1"),
         (exercises.check_copies, 8, "a hole is not copied"),
-        (exercises.check_grid, 32 * 16_384**2 * 4 / 2**30, "Right"),
-        (exercises.check_grid, 8, "8 KV heads"),
-        (exercises.check_grid, 16, "4 bytes"),
-        (exercises.check_grid, 1_024, "all 32 layers"),
-        (exercises.check_grid, 34.36, "in GB"),
-        (exercises.check_grid, 2 / 1_024, "one query's row"),
+        (exercises.check_grid, 32 * 32_768**2 * 4 / 2**30, "Right"),
+        (exercises.check_grid, 32, "8 KV heads"),
+        (exercises.check_grid, 64, "4 bytes"),
+        (exercises.check_grid, 4_096, "all 32 layers"),
+        (exercises.check_grid, 137.44, "in GB"),
+        (exercises.check_grid, 4 / 1_024, "one query's row"),
     ],
 )
 def test_numbers_are_checked_and_mistakes_named(check, answer, words, capsys):

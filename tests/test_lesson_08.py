@@ -363,11 +363,12 @@ def test_without_eviction_95_of_96_are_right(course, prose):
 
 
 def test_the_commonest_value(prose):
-    sheets, values = make_worksheets(96, 40, 3), Counter()
+    """On the worksheets of the recall data, so that it may stand beside their share of guesses that came true."""
+    sheets, values = make_worksheets(32, 40, 3), Counter()
     for lookup in find_lookups(sheets):
         values[[*sheets[lookup.sheet].thought.split(), sheets[lookup.sheet].answer][lookup.place]] += 1
     [(digit, count)] = values.most_common(1)
-    assert digit == "0" and f"{count / values.total():.0%}" == "23%" and "would give 23%" in prose
+    assert digit == "0" and f"{count / values.total():.0%}" == "19%" and "(19% as well)" in prose
 
 
 def test_all_but_one_lookup_with_a_copy(prose):
