@@ -1,8 +1,13 @@
 # make lab        open the course in JupyterLab            make test       run everything that checks it
-# make notebooks  run every lesson again and tidy it       make clean      remove the environment
+# make notebooks  run every lesson again and tidy it       make labs       run the labs and write the students' copies
 # make bench      how quick the memory system is           make sweep      every policy on the reasoner, as data
+# make hub        the course for a room of people          make test-hub   tries that hub with LEARNERS at once
+# make clean      remove the environment
+# make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
 ARGS ?=
+LEARNERS ?= 8
+WHEELHOUSE ?=
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 else
@@ -13,8 +18,11 @@ AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
 # The course needs no network, so neither does its JupyterLab: no news, no look for updates.
 QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
+PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
+STOCK := labs/workshop/wheelhouse
 
-.PHONY: lab test notebooks bench sweep clean
+.PHONY: lab labs test notebooks bench sweep hub test-hub wheelhouse clean
 
 lab: .venv/lab.done
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
@@ -26,11 +34,27 @@ notebooks: .venv/test.done
 	$(BIN)/python -m tests.normalise $(ARGS)
 	$(BIN)/python -m tests.readme_figure
 
+labs: .venv/test.done
+	$(BIN)/python -m tests.normalise labs/masters/*.ipynb
+	$(BIN)/python -m labs.student_copies
+
 bench: .venv/lab.done
 	$(BIN)/python -m helpers.bench $(ARGS)
 
 sweep: .venv/lab.done
 	$(BIN)/python -m helpers.sweep $(ARGS)
+
+hub: .venv/hub.done
+	$(BIN)/python -m jupyterhub --config labs/workshop/jupyterhub_config.py $(ARGS)
+
+test-hub: .venv/test.done .venv/hub.done
+	LEARNERS=$(LEARNERS) $(BIN)/python -m pytest labs/workshop $(ARGS)
+
+# A torch that lies in the folder before is taken: PyTorch's CPU build, where the ordinary one would bring CUDA along.
+wheelhouse: .venv/hub.done
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --find-links $(STOCK) \
+	  --wheel-dir $(STOCK) '.[test,workshop]' 'setuptools>=77'
+	cp -R .venv/proxy $(STOCK)
 
 clean:
 	rm -rf .venv
@@ -47,4 +71,9 @@ clean:
 
 .venv/test.done: .venv/lab.done
 	$(INSTALL) --editable '.[test]'
+	@echo ok > $@
+
+.venv/hub.done: .venv/lab.done
+	$(INSTALL) --editable '.[workshop]'
+	$(if $(WHEELHOUSE),cp -R '$(WHEELHOUSE)/proxy' .venv,$(BIN)/npm install --loglevel=error --prefix .venv/proxy $(PROXY))
 	@echo ok > $@

@@ -42,7 +42,9 @@ def stub(code: str) -> str:
             begun, inside = line, 0
             lines.append(f"{begin[1]}raise NotImplementedError({_quoted(begin[2])})")
         elif END.match(line):
-            _require(begun and inside, f"'# end' ends no solution, or an empty one{f': {begun.strip()}' if begun else ''}")
+            _require(
+                begun and inside, f"'# end' ends no solution, or an empty one{f': {begun.strip()}' if begun else ''}"
+            )
             begun = ""
         elif begun:
             inside += 1

@@ -32,6 +32,7 @@ KNOWN_TAGS = {
     "control",
     "exercise",
     "solution",
+    "stub",  # of a lab: the student's copy raises a sentence in the place of its solution
     "recap",
     "nbval-ignore-output",
     "raises-exception",
