@@ -19,7 +19,7 @@ from pathlib import Path
 
 COURSE = Path(__file__).resolve().parents[2]
 FOLDERS = ("notebooks", "labs")
-FOR_THE_TEACHER = {"masters", "workshop", "TEACHING.md", "student_copies.py"}  # of labs; the masters are the solutions
+FOR_THE_TEACHER = {"masters", "workshop", "README.md", "TEACHING.md", "student_copies.py"}  # the masters: solutions
 MEMORY = ".course_copies.json"
 
 
@@ -68,7 +68,7 @@ def _digest(data: bytes) -> str:
 def main() -> None:
     """Hand out into the home folder, then become the command given."""
     try:
-        written = hand_out(Path.home(), solutions=bool(os.environ.get("HUB_SOLUTIONS")))
+        written = hand_out(Path.home(), solutions=os.environ.get("HUB_SOLUTIONS", "").lower() == "yes")
     except OSError as error:
         sys.exit(f"The course could not be copied into {Path.home()}: {error.strerror or error}")
     print(f"{len(written)} files of the course copied into {Path.home()}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What does this hosted notebook lack? Paste all of this into its first cell; it changes nothing, and prints what to do."""
+"""What does this hosted notebook lack? Paste all of this into its first cell; it prints what to do, changes nothing."""
 
 import importlib.metadata
 import importlib.util
@@ -38,10 +38,14 @@ def lacks_helpers() -> str:
     """One line if the course's own package, or the weights in it, cannot be used; else nothing."""
     package = importlib.util.find_spec("helpers")
     if package is None:
-        return "helpers, the course's own package, is missing. Put the folder of the course on this machine (upload it or clone it); then in a cell: %pip install FOLDER"
+        return (
+            "helpers, the course's own package, is missing. Put the folder of the course on this machine (upload it or "
+            "clone it). Then in a cell: %pip install FOLDER"
+        )
     reasoner = package.submodule_search_locations and importlib.util.find_spec("helpers.reasoner")
     if not reasoner:
-        return f"helpers is here, but it is not the course's: {package.origin or 'a bare folder'}. Rename that one, or start the notebook elsewhere"
+        where = package.origin or "a bare folder"
+        return f"helpers is here, but it is not the course's: {where}. Rename that one, or start the notebook elsewhere"
     weights = Path(reasoner.origin).parent / "weights" / "model.safetensors"
     if not weights.exists() or weights.stat().st_size < 1_000_000:
         return (
@@ -57,9 +61,8 @@ def lacks_python() -> str:
     return f"Python is {sys.version.split()[0]}; the course needs 3.11, 3.12 or 3.13. Choose another runtime or image"
 
 
-lacking = [
-    line for line in (lacks_python(), lacks_helpers(), *(lacks_package(*need) for need in NEEDED.items())) if line
-]
+lacking = [lacks_python(), lacks_helpers(), *(lacks_package(name, least) for name, least in NEEDED.items())]
+lacking = [line for line in lacking if line]
 print(*lacking or ["Nothing is missing: open notebooks/00_start_here.ipynb"], sep="\n")
 if lacking:
     print("Begin at the top, and restart the kernel after an install: installing the course brings its packages along.")

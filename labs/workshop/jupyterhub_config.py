@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
+import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,6 +46,14 @@ def port() -> int:
     return int(text)
 
 
+def require_free(first: int) -> None:
+    """Refuse if somebody listens on one of the three ports: the proxy might start beside them and be reached by few."""
+    for number in range(first, first + 3):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", number)) == 0:
+                refuse(f"port {number} is taken by another program; HUB_PORT={first + 100} would use others")
+
+
 def learners(file: str) -> set[str]:
     """The names in a file, one on a line; ``#`` begins a remark."""
     try:
@@ -74,6 +86,8 @@ if setting("TEACHER_PASSWORD"):  # user "teacher" may stop and start everybody's
 
 room = Path(setting("ROOM") or HERE / "room").resolve()  # what the learners do, and what the hub remembers
 room.mkdir(mode=0o700, parents=True, exist_ok=True)
+if not (room / "proxy.pid").exists():  # it is there after a crash; JupyterHub then ends that proxy itself
+    require_free(port())
 
 # Where it listens. The proxy is JupyterHub's own; Node.js for it comes as a Python package.
 scheme = "https" if setting("CERTIFICATE") else "http"
@@ -89,15 +103,12 @@ c.ConfigurableHTTPProxy.pid_file = str(room / "proxy.pid")
 c.JupyterHub.cookie_secret_file = str(room / "cookie_secret")
 c.JupyterHub.db_url = f"sqlite:///{room / 'hub.sqlite'}"
 
-# A learner's server: a process on this machine, of the same system user as the hub. It enforces no memory limit.
-c.JupyterHub.spawner_class = "simple"
-c.SimpleLocalProcessSpawner.home_dir_template = str(room / "learners" / "{username}")
+# A learner's server: it first copies the course into the learner's folder, then becomes Jupyter.
 c.Spawner.cmd = [sys.executable, str(HERE / "handout.py"), sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.args = [
-    "--log-level=WARN",
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
-    *(["--allow-root"] if os.geteuid() == 0 else []),
+    # Sockets, not ports: when thirty open a lesson at once, 150 ports are drawn by lot, and two are often the same.
+    "--KernelManager.transport=ipc",
+    *(["--allow-root"] if os.geteuid() == 0 else []),  # in a container one is usually root
 ]
 c.Spawner.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 c.Spawner.env_keep = ["COURSE_MODEL", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH"]
@@ -107,8 +118,19 @@ c.Spawner.environment = {
     # One thread each: threads that wait for each other spin, and thirty learners' would spin on the same cores.
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # No question about news, and no look for updates: there may be no network.
+    "JUPYTER_CONFIG_PATH": str(HERE / "jupyter"),
+}
+c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # seconds; thirty that start at once wait for each other
+
+# It is a process on this machine, of the same system user as the hub: nothing enforces a memory limit.
+sockets = tempfile.mkdtemp(prefix="hub-")  # a socket's path may have 107 characters, and the room may lie deep
+atexit.register(shutil.rmtree, sockets, ignore_errors=True)
+c.JupyterHub.spawner_class = "simple"
+c.SimpleLocalProcessSpawner.home_dir_template = str(room / "learners" / "{username}")
+c.Spawner.environment |= {
+    "JUPYTER_RUNTIME_DIR": lambda spawner: f"{sockets}/{spawner.user.id}",
     # Shared, so that thirty learners do not download a model, or list the fonts of this machine, thirty times.
     "HF_HOME": os.environ.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface"),
     "MPLCONFIGDIR": str(room / "matplotlib"),
 }
-c.Spawner.start_timeout = c.Spawner.http_timeout = 300  # seconds; thirty that start at once wait for each other

@@ -196,8 +196,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         wait_for(hub)
         yield hub
     finally:
+        servers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGINT)  # what Ctrl-C sends
-        process.wait(60)
+        _, left = psutil.wait_procs([*servers, process], timeout=60)
+        for survivor in left:
+            survivor.kill()
+    assert left == [], "Ctrl-C did not end everything that the hub started"
 
 
 def wait_for(hub: Hub) -> None:
@@ -231,6 +235,14 @@ def test_it_refuses_to_start_and_says_why_in_one_line(tmp_path: Path, settings: 
     assert start_hub(tmp_path, **settings).wait(60) == 1
     [line] = (tmp_path / "log.txt").read_text().splitlines()
     assert line.startswith("The hub does not start: ") and reason in line
+
+
+def test_it_refuses_ports_that_are_taken(tmp_path: Path) -> None:
+    """Of the three in a row, the last."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port + 2)):
+        assert start_hub(tmp_path, PASSWORD=PASSWORD, PORT=str(port)).wait(60) == 1
+    assert (tmp_path / "log.txt").read_text().startswith(f"The hub does not start: port {port + 2} is taken")
 
 
 @pytest.mark.parametrize(("name", "password"), [(LEARNERS[0], "a wrong password"), ("stranger", PASSWORD)])
@@ -270,7 +282,8 @@ def visit(hub: Hub, name: str, together: Barrier) -> Visit:
             result.errors += kernel.run(cell["source"])[1]
             result.cells += 1
     result.seconds_of_lesson = time.monotonic() - begin
-    result.threads = kernel.run("import torch; print(torch.get_num_threads(), end='')")[0]
+    # What torch took at its start: the reasoner's loader asks for one thread by itself, other models do not.
+    result.threads = kernel.run("from helpers.models import ALL_THREADS; print(ALL_THREADS, end='')")[0]
     return result
 
 
@@ -302,7 +315,7 @@ def test_every_learner_runs_lesson_00(hub: Hub, visits: list[Visit], capsys: pyt
     lines.append(f"{len(visits)} learners on {os.cpu_count()} cores: {total + pss:,.0f} MiB in all")
     with capsys.disabled():
         print("", *lines, sep="\n")
-    assert [met.errors for met in visits] == [[]] * len(LEARNERS)
+    assert {met.learner.name: met.errors for met in visits if met.errors} == {}
     assert {met.cells for met in visits} == {count_code_cells()}
     assert {met.threads for met in visits} == {"1"}
 
@@ -325,6 +338,7 @@ def test_a_learner_has_all_lessons_and_no_solutions(hub: Hub, visits: list[Visit
     assert [path for path in folder.rglob("*.ipynb") if secret.get(path.name) == path.read_bytes()] == []
 
 
+@pytest.mark.skipif(len(LEARNERS) == 1, reason="there is no other learner")
 def test_a_learner_does_not_get_into_another_s_server(visits: list[Visit]) -> None:
     """Over HTTP, that is; the processes belong to one system user."""
     anna, bert = visits[0].learner, visits[1].learner

@@ -32,6 +32,7 @@ def course(tmp_path: Path) -> Path:
         "notebooks/.ipynb_checkpoints/00.ipynb",
         "labs/lab_1.ipynb",
         "labs/data/log.txt",
+        "labs/README.md",
         "labs/TEACHING.md",
         "labs/student_copies.py",
         "labs/__pycache__/x.pyc",
@@ -133,7 +134,7 @@ def test_where_the_course_is_installed_nothing_is_missing() -> None:
 
 
 def test_a_bare_python_lacks_everything_one_line_each(tmp_path: Path) -> None:
-    """helpers first, for installing it brings the others."""
+    """The course's own comes first, for installing it brings the others."""
     venv.create(tmp_path / "bare")
     [first, *others, last] = first_cell(str(tmp_path / "bare" / "bin" / "python"))
     assert first.startswith("helpers, the course's own package, is missing.") and "%pip install FOLDER" in first
