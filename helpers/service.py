@@ -1,7 +1,7 @@
 """A little service: requests share one pool of blocks and decode in turn, until all are answered or no block is free.
 
-``python -m helpers.service`` lets sixteen requests come, fourteen steps apart, with the settings of the evening on which
-the service died, and saves the log and the traces for lab 6. Its log is written as engines write theirs: who runs, who
+``python -m helpers.service`` lets sixteen requests come, fourteen steps apart, with the settings of the evening on
+which the service died, and saves log and traces for lab 6. Its log is written as engines write theirs: who runs, who
 waits, how much of the pool is in use. It ends with the ``OutOfBlocks`` that the pool really raised.
 
 The service admits a request as soon as the pool has room for its prompt. What the thought will need it does not ask.
@@ -73,6 +73,7 @@ class Request:
     Attributes:
         sheet: the worksheet with the question and its right answer.
         arrived: the step in which it came.
+        started: the step in which it was let in, or None.
         cache: its own view of the pool, once it runs.
         trace: its run, pass by pass.
         compressor: its own, if the settings have one.
@@ -81,6 +82,7 @@ class Request:
 
     sheet: Worksheet
     arrived: int
+    started: int | None = None
     cache: PagedCache | None = None
     trace: Trace = field(default_factory=lambda: Trace(0, [[]]))
     compressor: Compressor | None = None
@@ -115,7 +117,9 @@ class Report:
 
     def __str__(self) -> str:
         end = f"died in step {self.died_at}" if self.died_at is not None else f"all done after {self.steps} steps"
-        return f"{end}; peak {self.peak} of {self.num_blocks} blocks; {self.right} of {len(self.requests)} answers right"
+        return (
+            f"{end}; peak {self.peak} of {self.num_blocks} blocks; {self.right} of {len(self.requests)} answers right"
+        )
 
 
 class Service:
@@ -156,9 +160,7 @@ class Service:
                 self.log.append(f"ERROR step {died_at:4}: {error}")
                 self.held.append(self.root.pool.num_held_blocks)
         right = sum(grade(request.sheet, self._said(request)) for request in self.requests)
-        return Report(
-            self.log, self.requests, self.held, self.peak, self.root.pool.num_blocks, died_at, right
-        )
+        return Report(self.log, self.requests, self.held, self.peak, self.root.pool.num_blocks, died_at, right)
 
     # --- inside -------------------------------------------------------------------------------------------------------
     def _read_prefix(self) -> None:
@@ -185,7 +187,7 @@ class Service:
 
     def _admit(self, request: Request, step: int) -> None:
         prompt = self._prompt(request)
-        request.cache, request.trace.prompt_length = self.root.fork(), prompt.shape[1]
+        request.started, request.cache, request.trace.prompt_length = step, self.root.fork(), prompt.shape[1]
         own = prompt[:, self.root.tokens_seen :]
         if self.settings.compressor is not None:
             request.compressor = self.settings.compressor()

@@ -1,4 +1,4 @@
-"""What was left of the service that died, read back: its log, what it weighed, its requests' traces. No torch is needed."""
+"""What was left of the service that died, read back: log, memory, its requests' traces. No torch is needed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,5 @@ def load_evidence(path: Path = DATA) -> Evidence:
 
 
 def _trace(request: dict[str, Any]) -> Trace:
-    trace = Trace(request["prompt_length"], [request["tokens"]])
-    for name in TRACE_COLUMNS:
-        setattr(trace, name, request[name])
-    return trace
+    columns = {name: request[name] for name in TRACE_COLUMNS}
+    return Trace(request["prompt_length"], [request["tokens"]], **columns)

@@ -154,7 +154,7 @@ def mistakes(question: Question) -> dict[str, float]:
     found = _joined({line: wrong[line] for line in active} | _unit_slips(question, right))
     for (one, first), (other, second) in combinations(active.items(), 2):
         number = value(replace(right, **(first | second)))
-        found.setdefault(f"two things at once. First, {one} Second, {other}", number)
+        found.setdefault(f"perhaps two things at once. First, {one} Second, {other}", number)
     return {line: number for line, number in found.items() if _differs(number, value(right))}
 
 

@@ -97,13 +97,16 @@ def check_cache_bytes(function: Function) -> None:
         "the users are counted twice: bytes() multiplies by them already.": _shape(MEDIUM).bytes(1_000, 9),
         "the tokens play no part in yours.": _shape(MEDIUM).bytes(1, 3),
     }
-    sliding = {"sliding layers do not grow for ever: ask bytes(tokens), not bytes_per_token.": 10_000 * per_token}
+    sliding = {
+        "sliding layers do not grow for ever: ask bytes(tokens), not bytes_per_token.": 200 * 10_000 * per_token,
+        "tokens and users have changed places: bytes(tokens, sequences).": _shape(SLIDING).bytes(200, 10_000),
+    }
     in_fp16 = {"the format plays no part in yours.": _shape(SMALL).bytes(64, 2)}
     _check(
         function,
         Case("one token", (SMALL, 1, 1, "fp16"), _shape(SMALL).bytes(1), {}),
         Case("three users", (MEDIUM, 1_000, 3, "fp16"), _shape(MEDIUM).bytes(1_000, 3), users),
-        Case("sliding layers", (SLIDING, 10_000, 1, "fp16"), _shape(SLIDING).bytes(10_000), sliding),
+        Case("sliding layers", (SLIDING, 10_000, 200, "fp16"), _shape(SLIDING).bytes(10_000, 200), sliding),
         Case("another format", (SMALL, 64, 2, "q8_0"), _shape(SMALL).bytes(64, 2, "q8_0"), in_fp16),
     )
 

@@ -28,8 +28,9 @@ def shares_of_cards(names: Sequence[str], loads: Sequence[dict[str, float]], car
             look = {"color": color, "hatch": hatch, "edgecolor": "white", "alpha": 0.75}
             ax.barh(row, n_bytes / card, 0.6, left=left, label=label, **look)
             left += n_bytes / card
-        ax.text(left, row, f" {100 * left:.1f}%", va="center")
-    ax.axvline(1, color=RED, linestyle="--", linewidth=2, label="the card's limit")
+        ax.text(max(left, 1) + 0.01, row, f"{100 * left:.1f}%", va="center")  # right of the limit, which it would cross
+    limit = {"color": RED, "linestyle": "--", "linewidth": 2, "label": "the card's limit"}
+    ax.plot([1, 1], [-0.6, len(names) - 0.4], **limit)
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.4, -1.3)  # room for the legend above the first bar
     ax.set_xlim(0, 1.15 * max(1, *(sum(terms.values()) / card for terms, card in zip(loads, cards, strict=True))))

@@ -1,0 +1,440 @@
+"""Checks of lab 2: a group by hand, q8_0 and q4_0 against gguf, the search for the cheapest pair, keys per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from helpers.checks import check_stages
+from helpers.exercises import packing
+from helpers.exercises.calling import call
+from helpers.exercises.packing import GROUP, Row, Switches, gguf_pack, gguf_unpack, recognise
+from helpers.footprint import KVShape
+
+Function = Callable[..., Any]
+Pair = tuple[str, str]
+N_RANDOM = 300
+
+
+# --- Rows to try -----------------------------------------------------------------------------------------------------
+def _row(*numbers: float) -> Row:
+    """A row that starts with these numbers and goes on with zeros."""
+    return np.array([*numbers, *[0.0] * (GROUP - len(numbers))], dtype=np.float32)
+
+
+def _random_rows(count: int = N_RANDOM) -> list[Row]:
+    rng = np.random.default_rng(0)
+    return [(rng.normal(size=GROUP) * 10 ** rng.uniform(-2, 2)).astype(np.float32) for _ in range(count)]
+
+
+def _rows_near_halves(parts: int) -> list[Row]:
+    """Rows whose numbers lie as near to half a step as float32 allows; the largest has ``parts`` steps."""
+    rng = np.random.default_rng(1)
+    scales = rng.uniform(0.01, 1, size=(N_RANDOM, 1)).astype(np.float32)
+    steps = rng.integers(-parts, parts, size=(N_RANDOM, GROUP)) + np.float32(0.5)
+    steps[:, 0] = parts
+    return list((steps * scales).astype(np.float32))
+
+
+BY_HAND_Q8_0 = _row(-63.5, 1, 2, -3, 4.5, -10, 60)  # the scale is 0.5
+BY_HAND_Q4_0 = np.array(  # the scale is -0.5
+    [4.0, *np.arange(-3.5, 3.6, 0.5), *[0.5] * 8, *np.arange(-3.5, 0, 0.5), 2.0], dtype=np.float32
+)
+
+
+# --- Part 1: by hand -------------------------------------------------------------------------------------------------
+def check_round_away(function: Function) -> None:
+    """``round_away(x)``: whole numbers, halves away from zero."""
+    stages = {
+        "easy ones": [2.4, 2.6, -2.4, -2.6, 0.0, 7.0],
+        "halves above zero": [0.5, 1.5, 2.5],
+        "halves below zero": [-0.5, -1.5, -2.5],
+        "just below a half": [np.nextafter(np.float32(0.5), np.float32(0)), -0.49999997],
+    }
+    check_stages(*((name, partial(_rounding_problem, function, numbers)) for name, numbers in stages.items()))
+
+
+def _rounding_problem(function: Function, numbers: Sequence[float]) -> str | None:
+    x = np.array(numbers, dtype=np.float32)
+    found, problem = call(function, x.copy())
+    if problem:
+        return problem
+    found, right = np.asarray(found, dtype=np.float64), packing.half_away(x)
+    if found.shape != right.shape:
+        return f"it gives shape {found.shape} for an array of shape {x.shape}."
+    if np.array_equal(found, right):
+        return None
+    for name, line in packing.ROUNDING_LINES.items():
+        if np.array_equal(found, packing.ROUNDINGS[name](x)) and max(numbers) != 0.5 - 2**-25:
+            return line
+    if max(numbers) < 0.5:
+        return "0.49999997 becomes 1: to add 0.5 rounds up before floor sees it. Compare what is behind the point."
+    where = int(np.flatnonzero(found != right)[0])
+    return f"{numbers[where]:g} becomes {found[where]:g}; it should become {right[where]:g}."
+
+
+def check_hand_steps(answer: Any) -> None:
+    """Steps of 1.25, -3.5, 0.9, -0.25 when the number of largest size is 7 steps."""
+    slips = {
+        "a half goes away from zero: 2.5 becomes 3, and -0.5 becomes -1.": [2, -7, 2, 0],
+        "below zero a half goes away from zero too: -0.5 becomes -1.": [3, -7, 2, 0],
+        "round, do not cut: 1.8 becomes 2.": [2, -7, 1, 0],
+        "the scale comes from the number of largest size, -3.5, not from the largest.": [7, -20, 5, -1],
+        "take the size of -3.5: the scale is 0.5, and signs stay as they are.": [-3, 7, -2, 1],
+        "those are the numbers that are read back; how many steps is each?": [1.5, -3.5, 1.0, -0.5],
+    }
+    _check_list(answer, [3, -7, 2, -1], slips)
+
+
+def check_hand_codes(answer: Any) -> None:
+    """Codes of 4.0, 1.25, 0.6, -4.0 when the number of largest size is -8 steps."""
+    slips = {
+        "a code has 4 bits and ends at 15: clip 16.": [0, 6, 7, 16],
+        "those are steps; a code is the step plus 8.": [-8, -2, -1, 7],
+        "here a half goes up: -2.5 + 8.5 is 6.": [0, 5, 7, 15],
+        "the 0.5 is missing: add 8.5, then cut.": [0, 5, 6, 15],
+        "4.0 must be -8 steps, so the scale is -0.5.": [15, 11, 9, 0],
+        "4.0 must be -8 steps, so the scale is -0.5; and codes end at 15.": [16, 11, 9, 0],
+    }
+    _check_list(answer, [0, 6, 7, 15], slips)
+
+
+def check_hand_bytes(answer: Any) -> None:
+    """The codes 0, 6, 7, 15 in two bytes: the first half in the low bits, the second in the high ones."""
+    slips = {
+        "neighbours share a byte in yours; code 0 shares one with code 2, and code 1 with code 3.": [96, 247],
+        "the first half belongs into the low four bits; yours are swapped.": [7, 111],
+        "the high half is moved up by four bits, which is times 16.": [7, 21],
+        "neighbours share a byte in yours, and low and high bits are swapped.": [6, 127],
+    }
+    _check_list(answer, [112, 246], slips)
+
+
+def _check_list(answer: Any, right: list[int], slips: dict[str, list[float]]) -> None:
+    try:
+        found = [float(number) for number in np.asarray(answer).ravel()]
+    except (TypeError, ValueError):
+        print(f"Not yet: a list of {len(right)} numbers is asked for.")
+        return
+    lines = [line for line, wrong in slips.items() if found == wrong]
+    if found == right:
+        print(f"Right: {right}.")
+    elif lines or len(found) != len(right):
+        print(f"Not yet: {lines[0] if lines else f'there are {len(found)} numbers; it should be {len(right)}.'}")
+    else:
+        off = [str(place) for place, (own, true) in enumerate(zip(found, right, strict=True), start=1) if own != true]
+        print(f"Not yet: number {' and number '.join(off)} of the {len(right)} is not right.")
+
+
+# --- Parts 2 and 3: pack ---------------------------------------------------------------------------------------------
+class Target(NamedTuple):
+    """One of the four functions of the lab, and how its results are judged.
+
+    Attributes:
+        right: what gguf does.
+        twin: the same with a switch for every mistake.
+        slips: the lines for the switches.
+        kind: type of the result's numbers.
+        sizes: what a result of some other size tells; None maps to the right size.
+    """
+
+    right: Callable[[Row], Row]
+    twin: Callable[..., Row]
+    slips: dict[str, Switches]
+    kind: str
+    sizes: dict[str | None, int]
+
+
+PACK_Q8_0 = Target(
+    partial(gguf_pack, kv_format="q8_0"),
+    packing.pack_q8_0,
+    packing.Q8_0_SLIPS,
+    "uint8",
+    {
+        None: 34,
+        "the scale takes 4 bytes in yours; as float16 it takes 2": 36,
+        "the scale takes 8 bytes in yours; as float16 it takes 2": 40,
+        "the scale is missing": 32,
+        "a step takes more than a byte in yours; as int8 it takes 1": 66,
+        "a step takes 4 bytes in yours; as int8 it takes 1": 130,
+        "scale and steps are still numbers; give float16 and int8, and view them as bytes": 132,
+    },
+)
+PACK_Q4_0 = Target(
+    partial(gguf_pack, kv_format="q4_0"),
+    packing.pack_q4_0,
+    packing.Q4_0_SLIPS,
+    "uint8",
+    {
+        None: 18,
+        "each code has a byte of its own; two of them share one": 34,
+        "the scale takes 4 bytes in yours; as float16 it takes 2": 20,
+        "the scale is missing": 16,
+        "scale and codes are still numbers; give float16 and uint8, and view them as bytes": 68,
+    },
+)
+NOT_HALF = {None: 32, "each byte holds two codes": 16, "the scale's two bytes are read as steps too": 34}
+UNPACK_Q8_0 = Target(
+    partial(gguf_unpack, kv_format="q8_0"), packing.unpack_q8_0, packing.UNPACK_Q8_0_SLIPS, "float32", NOT_HALF
+)
+UNPACK_Q4_0 = Target(
+    partial(gguf_unpack, kv_format="q4_0"), packing.unpack_q4_0, packing.UNPACK_Q4_0_SLIPS, "float32", NOT_HALF
+)
+
+
+def check_pack_q8_0(function: Function) -> None:
+    """``pack_q8_0(row)``: 32 numbers to 34 bytes, as gguf has them."""
+    halves = _row(63.5, 0.25, 0.75, 1.25, -0.25, -0.75, -1.25)
+    _check(
+        function,
+        PACK_Q8_0,
+        {
+            "a row with scale 0.5": [BY_HAND_Q8_0],
+            "halves": [halves],
+            "a row of zeros": [_row()],
+            f"{N_RANDOM} random rows": _random_rows(),
+            "numbers near half a step": _rows_near_halves(127),
+        },
+    )
+
+
+def check_pack_q4_0(function: Function) -> None:
+    """``pack_q4_0(row)``: 32 numbers to 18 bytes, as gguf has them."""
+    _check(
+        function,
+        PACK_Q4_0,
+        {
+            "a row with scale -0.5": [BY_HAND_Q4_0],
+            "largest size below zero": [-BY_HAND_Q4_0],
+            "a number and its mirror image": [_row(4.0, -4.0, 1.0), _row(-4.0, 4.0, 1.0)],
+            "halves": [_row(4.0, 0.25, 0.75, 1.25, -0.25, -0.75, -1.25)],
+            "a row of zeros": [_row()],
+            f"{N_RANDOM} random rows": _random_rows(),
+            "numbers near half a step": _rows_near_halves(8),
+        },
+    )
+
+
+def check_unpack_q8_0(function: Function) -> None:
+    """``unpack_q8_0(packed)``: 34 bytes to 32 numbers, as gguf reads them."""
+    _check_unpack(function, UNPACK_Q8_0, PACK_Q8_0, BY_HAND_Q8_0)
+
+
+def check_unpack_q4_0(function: Function) -> None:
+    """``unpack_q4_0(packed)``: 18 bytes to 32 numbers, as gguf reads them."""
+    _check_unpack(function, UNPACK_Q4_0, PACK_Q4_0, BY_HAND_Q4_0)
+
+
+def _check_unpack(function: Function, target: Target, source: Target, by_hand: Row) -> None:
+    _check(
+        function,
+        target,
+        {
+            "a row with round numbers": [source.right(by_hand)],
+            f"{N_RANDOM} random rows": [source.right(row) for row in _random_rows()],
+        },
+    )
+
+
+def _check(function: Function, target: Target, stages: dict[str, list[Row]]) -> None:
+    first = next(iter(stages.values()))[0]
+    kind = ("kind and size", partial(_kind_problem, function, target, first))
+    check_stages(kind, *((name, partial(_row_problem, function, target, rows)) for name, rows in stages.items()))
+
+
+def _kind_problem(function: Function, target: Target, row: Row) -> str | None:
+    given = row.copy()
+    found, problem = call(function, given)
+    if problem:
+        return problem
+    if not np.array_equal(given, row):
+        return "it changes what it was given; work on a copy."
+    found = np.asarray(found)
+    for line, size in target.sizes.items():
+        if found.size * found.itemsize == size and line and target.kind == "uint8":
+            return f"it gives {size} bytes; right are {target.sizes[None]}: {line}."
+        if found.size == size and line and target.kind != "uint8":
+            return f"it gives {size} numbers; right are {target.sizes[None]}: {line}."
+    if found.dtype != target.kind:
+        return f"it gives numbers of type {found.dtype}; they should be {target.kind}."
+    right = (target.sizes[None],)
+    return None if found.shape == right else f"it gives shape {list(found.shape)}; right is {list(right)}."
+
+
+def _row_problem(function: Function, target: Target, rows: list[Row]) -> str | None:
+    found = []
+    for row in rows:
+        result, problem = call(function, row.copy())
+        if problem:
+            return problem
+        found.append(np.asarray(result))
+    wrong = [place for place, row in enumerate(rows) if not np.array_equal(found[place], target.right(row))]
+    if not wrong:
+        return None
+    return recognise(found, rows, target.twin, target.slips) or _first_difference(
+        found[wrong[0]], target.right(rows[wrong[0]]), len(wrong), len(rows)
+    )
+
+
+def _first_difference(found: Row, right: Row, n_wrong: int, count: int) -> str:
+    of_rows = f"{n_wrong} of {count} rows differ; in the first, " if count > 1 else ""
+    if found.shape != right.shape:
+        return f"{of_rows}the result has {found.size} numbers, not {right.size}."
+    place = int(np.flatnonzero(found != right)[0])
+    name = "byte" if found.dtype == np.uint8 else "number"
+    constant = " Does it look at what it is given?" if len(set(found.tolist())) == 1 else ""
+    return f"{of_rows}{name} {place} is {found[place]:g} and in gguf {right[place]:g}.{constant}"
+
+
+# --- Part 4: the two dials -------------------------------------------------------------------------------------------
+def check_token_bytes(function: Function) -> None:
+    """``token_bytes(pair)``: bytes of one token of the reasoner with K in one format and V in another."""
+    pairs = {"fp16 for both": ("fp16", "fp16"), "K in q8_0, V in q4_0": ("q8_0", "q4_0"), "q5_0": ("q5_0", "q5_0")}
+    check_stages(*((name, partial(_token_problem, function, pair)) for name, pair in pairs.items()))
+
+
+def _token_problem(function: Function, pair: Pair) -> str | None:
+    found, problem = call(function, pair)
+    if problem:
+        return problem
+    k_bytes, v_bytes = (KVShape(1, 1, 32).bytes_per_token((name, name)) // 2 for name in pair)
+    slips = {
+        "": 16 * (k_bytes + v_bytes),
+        "that is one row of K and one of V; the reasoner has 4 layers, each with 4 KV heads.": k_bytes + v_bytes,
+        "that is one layer, or one KV head; the reasoner has 4 layers, each with 4 KV heads.": 4 * (k_bytes + v_bytes),
+        "the reasoner has 8 query heads, but only its 4 KV heads keep rows.": 32 * (k_bytes + v_bytes),
+        "V is not counted; a token keeps a key and a value.": 16 * k_bytes,
+        "K is not counted; a token keeps a key and a value.": 16 * v_bytes,
+        "V has a format of its own: yours has K's.": 32 * k_bytes,
+        "K has a format of its own: yours has V's.": 32 * v_bytes,
+    }
+    lines = [line for line, number in slips.items() if found == number]
+    return (lines[0] or None) if lines else f"for {pair} it gives {found!r} bytes; right is {slips['']:,}."
+
+
+class Table(NamedTuple):
+    """A made-up measurement on which a search is tried: what each pair costs, and how many it gets right."""
+
+    costs: dict[Pair, int]
+    rights: dict[Pair, int]
+    at_least: int
+
+
+PLAIN = Table(
+    {("c", "c"): 40, ("a", "b"): 20, ("d", "d"): 60, ("a", "a"): 10, ("b", "c"): 30},
+    {("c", "c"): 9, ("a", "b"): 5, ("d", "d"): 10, ("a", "a"): 3, ("b", "c"): 8},
+    7,
+)
+DIP = Table(
+    {("a", "a"): 10, ("b", "a"): 20, ("c", "a"): 30, ("d", "a"): 40, ("d", "d"): 50},
+    {("a", "a"): 2, ("b", "a"): 8, ("c", "a"): 5, ("d", "a"): 6, ("d", "d"): 9},
+    7,
+)
+
+
+def check_find_cheapest(function: Function) -> None:
+    """``find_cheapest(pairs, cost, right, at_least)``: the cheapest pair that gets enough right."""
+    check_stages(
+        ("a made-up table", partial(_search_problem, function, PLAIN)),
+        ("just enough right", partial(_search_problem, function, PLAIN._replace(at_least=8))),
+        ("a dearer pair that gets fewer right", partial(_search_problem, function, DIP)),
+        ("nothing is good enough", partial(_search_problem, function, PLAIN._replace(at_least=11))),
+        ("no more measured than needed", partial(_effort_problem, function, PLAIN)),
+    )
+
+
+def _search(function: Function, table: Table) -> tuple[Any, str | None, list[Pair]]:
+    measured: list[Pair] = []
+
+    def right(pair: Pair) -> int:
+        measured.append(pair)
+        return table.rights[pair]
+
+    try:
+        found = function(list(table.costs), table.costs.__getitem__, right, table.at_least)
+    except NotImplementedError:
+        raise
+    except Exception as error:  # the reader's code may raise anything
+        return None, f"it raised {type(error).__name__}: {error}.", measured
+    if not (found is None or isinstance(found, tuple | list)):
+        return None, f"it gives {found!r}; a pair, or None, is asked for.", measured
+    return found if found is None else tuple(found), None, measured
+
+
+def _search_problem(function: Function, table: Table) -> str | None:
+    found, problem, _ = _search(function, table)
+    good = [pair for pair in table.costs if table.rights[pair] >= table.at_least]
+    expected = min(good, key=table.costs.__getitem__, default=None)
+    if problem or found == expected:
+        return problem
+    if found is None:
+        return "it gives nothing back, and there is a pair that is good enough: is there a return?"
+    if found not in table.costs:
+        turned = ": K comes first, then V" if found[::-1] in table.costs else ""
+        return f"it gives {found}, which is not one of the pairs{turned}."
+    return _search_slip(found, table, good, expected)
+
+
+def _search_slip(found: Pair, table: Table, good: list[Pair], expected: Pair | None) -> str:
+    if found not in good:
+        advice = "give None then" if expected is None else "look at the next"
+        return f"it gives {found}, which gets {table.rights[found]} right; {table.at_least} are needed: {advice}."
+    between = [pair for pair, cost in table.costs.items() if table.costs[expected] < cost < table.costs[found]]
+    if table.rights[expected] == table.at_least and not between:
+        return "a pair with exactly so many right is good enough: >=, not >."
+    if set(between) - set(good):
+        return "a dearer pair may get fewer right than a cheaper one: start from the cheapest, not from above."
+    if found == max(good, key=table.rights.__getitem__):
+        return "that is the pair with most right; asked for is the cheapest that gets enough."
+    if found == good[0]:
+        return "that is the first good one in the order in which they came; go through them by their cost."
+    return f"{found} costs {table.costs[found]}; {expected} gets enough right too, and costs {table.costs[expected]}."
+
+
+def _effort_problem(function: Function, table: Table) -> str | None:
+    _, problem, measured = _search(function, table)
+    needed = sorted(table.costs.values()).index(30) + 1
+    if problem or len(measured) <= needed:
+        return problem
+    twice = "measures a pair twice" if len(measured) > len(set(measured)) else f"measures {len(measured)} pairs"
+    return (
+        f"it {twice} where {needed} pairs are enough, and each takes seconds: from the cheapest on, stop at the first."
+    )
+
+
+# --- Stretch: keys per channel ---------------------------------------------------------------------------------------
+def check_per_channel(function: Function) -> None:
+    """``per_channel(rows)``: 32 rows read back from q4_0, each channel's 32 numbers in a group of their own."""
+    loud = np.ones((GROUP, GROUP), dtype=np.float32)
+    loud[:, 5] = 100.0
+    rng = np.random.default_rng(2)
+    random = (rng.normal(size=(GROUP, GROUP)) * rng.uniform(0.1, 10, size=GROUP)).astype(np.float32)
+    check_stages(
+        ("one loud channel", partial(_channel_problem, function, loud)),
+        ("random rows", partial(_channel_problem, function, random)),
+    )
+
+
+def _by_row(rows: Row) -> Row:
+    return np.stack([gguf_unpack(gguf_pack(row, "q4_0"), "q4_0") for row in rows])
+
+
+def _channel_problem(function: Function, rows: Row) -> str | None:
+    found, problem = call(function, rows.copy())
+    if problem:
+        return problem
+    found = np.asarray(found)
+    if found.shape != rows.shape:
+        return f"it gives shape {list(found.shape)}; right is {list(rows.shape)}."
+    columns = np.ascontiguousarray(rows.T)
+    known = {
+        "": _by_row(columns).T,
+        "each token's row is a group in yours; take each channel's column, which is a row of rows.T.": _by_row(rows),
+        "the result lies on its side: turn it back, so that line i is token i again.": _by_row(columns),
+        "those are the rows as they were; pack them and read them back.": rows,
+    }
+    lines = [line for line, wrong in known.items() if np.array_equal(found, wrong)]
+    return (lines[0] or None) if lines else f"{(found != known['']).mean():.0%} of the numbers are not what gguf reads."
