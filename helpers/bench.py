@@ -7,9 +7,7 @@ The weights are random: time does not depend on them.
 from __future__ import annotations
 
 import argparse
-import datetime
 import gc
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, Qwen3Config, StaticCache
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, StaticCache
 
 from helpers.attention import NAME, attend_with_grid, attending
 from helpers.block_pool import blocks_for
 from helpers.catalog import find_model
+from helpers.devices import new_report, save
 from helpers.eviction import H2O, Compressor, SnapKV, TriAttention
 from helpers.eviction.triattention import score
-from helpers.footprint import format_bytes
+from helpers.footprint import KVShape, format_bytes
 from helpers.measure import median_seconds, reachable_bytes
-from helpers.models import describe_machine
 from helpers.paged_cache import PagedCache
 
 DATA = Path(__file__).parent / "data" / "bench.json"
@@ -35,6 +33,7 @@ BUDGET, INTERVAL = 2048, 128
 N_HEADS, N_KV_HEADS, HEAD_DIM = 16, 8, 128  # Qwen3-0.6B's
 OFFSETS = [2**i for i in range(17)]
 REPEATS = 9
+CHUNK_ROWS = 2**15  # rows of all sequences that are made up at once
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,39 @@ class Row:
 def small_model() -> Any:
     """Four layers of Qwen3-0.6B's widths; with a small vocabulary, so that the cache is what a step spends time on."""
     published = find_model("Qwen3-0.6B").config
-    return _random_model(published | {"num_hidden_layers": 4, "vocab_size": 1024})
+    return random_model(published | {"num_hidden_layers": 4, "vocab_size": 1024})
+
+
+@torch.inference_mode()
+def random_model(config: dict[str, Any], device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
+    """A model of a ``config.json`` with random weights, made where it is to run."""
+    fields = {name: value for name, value in config.items() if name != "torch_dtype"}
+    plain = AutoConfig.for_model(**fields).get_text_config()
+    torch.manual_seed(0)
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(plain, dtype=dtype, attn_implementation=NAME).eval()
+
+
+def random_policy(model: Any) -> TriAttention:
+    """TriAttention with made-up statistics of the model's sizes, where the model is: what it chooses is chance."""
+    shape, n_heads = KVShape.from_config(model.config), model.config.num_attention_heads
+    statistics = [tensor.to(model.device) for tensor in _statistics(n_heads, shape.head_dim)]
+    q_mean, q_abs_mean = (tensor.expand(shape.n_layers, -1, -1) for tensor in statistics[:2])
+    return TriAttention(q_mean, q_abs_mean, statistics[2])
+
+
+def append_random(cache: Any, model: Any, count: int, batch: int = 1) -> Any:
+    """Random rows in every layer of each of ``batch`` sequences, as if ``count`` more tokens had been read.
+
+    A chunk goes through all layers before the next one, as text does. Returns the cache.
+    """
+    shape = KVShape.from_config(model.config)
+    chunk = max(1, CHUNK_ROWS // batch)
+    for first in range(0, count, chunk):
+        sizes = (2, batch, shape.n_kv_heads, min(chunk, count - first), shape.head_dim)
+        for layer in range(shape.n_layers):
+            cache.update(*torch.randn(sizes, device=model.device, dtype=model.dtype), layer)
+    return cache
 
 
 def decoding(model: Any) -> Iterator[Row]:
@@ -63,7 +94,7 @@ def decoding(model: Any) -> Iterator[Row]:
                 model, blocks_for(length + 64, 16), kv_format="fp32"
             ),
         }
-        caches = {name: _filled(make(), model, length) for name, make in makers.items()}
+        caches = {name: append_random(make(), model, length) for name, make in makers.items()}
         seconds = _step_seconds(model, caches)
         paged = seconds["PagedCache"]
         for name in ("DynamicCache", "StaticCache"):
@@ -100,16 +131,13 @@ def scoring() -> Iterator[Row]:
 
 def compression() -> Iterator[Row]:
     """One compression of a model of Qwen3-0.6B's shape, beside the decode steps between two of them."""
-    model = _random_model(find_model("Qwen3-0.6B").config)
-    q_mean, q_abs_mean, omega = _statistics()
-    layers = model.config.num_hidden_layers
-    policy = TriAttention(q_mean.expand(layers, -1, -1), q_abs_mean.expand(layers, -1, -1), omega)
+    model = random_model(find_model("Qwen3-0.6B").config)
     cache = PagedCache.for_model(model, blocks_for(BUDGET + INTERVAL + 64, 16), kv_format="fp32")
-    compressor = Compressor(policy, BUDGET, INTERVAL, protect_prompt=False)
+    compressor = Compressor(random_policy(model), BUDGET, INTERVAL, protect_prompt=False)
     compressor.begin(cache, 0)
     costs, steps = [], []
     for _ in range(3):
-        _append(cache, model, compressor.room(cache) - 3)
+        append_random(cache, model, compressor.room(cache) - 3)
         steps += [_step_seconds(model, {"": cache}, repeats=1)[""] for _ in range(3)]
         done = compressor.after_pass(cache)
         costs.append(done.scoring_seconds + done.moving_seconds)
@@ -145,9 +173,9 @@ def score_as_defined(
     return scores + ((q_abs_mean - q_mean.abs())[:, None] * keys.abs()).sum(-1)
 
 
-def _statistics() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    q_mean = torch.randn(N_HEADS, HEAD_DIM // 2, dtype=torch.complex128)
-    omega = 1e6 ** (-torch.arange(HEAD_DIM // 2, dtype=torch.float64) * 2 / HEAD_DIM)
+def _statistics(n_heads: int = N_HEADS, head_dim: int = HEAD_DIM) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    q_mean = torch.randn(n_heads, head_dim // 2, dtype=torch.complex128)
+    omega = 1e6 ** (-torch.arange(head_dim // 2, dtype=torch.float64) * 2 / head_dim)
     return q_mean, q_mean.abs() + 1, omega
 
 
@@ -162,26 +190,6 @@ def _grid_seconds(keys: torch.Tensor) -> float:
     grouped = query.view(1, N_KV_HEADS, -1, HEAD_DIM)
     without = median_seconds(lambda: torch.nn.functional.scaled_dot_product_attention(grouped, keys, keys), REPEATS)
     return INTERVAL * (median_seconds(with_grid, REPEATS) - without)
-
-
-def _random_model(config: dict[str, Any]) -> Any:
-    fields = {name: value for name, value in config.items() if name != "torch_dtype"}
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        return AutoModelForCausalLM.from_config(
-            Qwen3Config(**fields), dtype=torch.float32, attn_implementation=NAME
-        ).eval()
-
-
-def _append(cache: Any, model: Any, count: int) -> None:
-    """Random rows in every layer, as if so many tokens had been read."""
-    for layer in range(model.config.num_hidden_layers):
-        cache.update(*torch.randn(2, 1, N_KV_HEADS, count, HEAD_DIM), layer)
-
-
-def _filled(cache: Any, model: Any, length: int) -> Any:
-    _append(cache, model, length)
-    return cache
 
 
 @torch.inference_mode()
@@ -210,9 +218,7 @@ def main() -> None:
             verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
             print(f"{row.what:68} {row.figure:58} {row.goal:20} {verdict}", flush=True)
         gc.collect()
-    machine = describe_machine() | {"threads": torch.get_num_threads()}
-    report = {"command": "make bench", "date": datetime.date.today().isoformat(), "machine": machine}
-    out.write_text(json.dumps(report | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    save(new_report("make bench") | {"rows": [asdict(row) for row in rows]}, out)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from helpers.footprint import KVShape, format_bytes
+from helpers.footprint import KVShape, format_bytes, require_count
 from helpers.reasoner import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
 CONTEXT = 4096  # tokens of cache that must fit beside the weights before we load a model
+CHARACTERS = 16  # of a text that are read per token wanted; no tokenizer has words so long on average
 ALL_THREADS = torch.get_num_threads()
 INSTRUCTION = (
     "Each line below defines a name. A formula is written operator first: '+ a b' is a plus b, '-' is minus, '*' is "
@@ -63,6 +64,21 @@ class Loaded:
             text = self.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
         tokens = self.tokenizer(text, add_special_tokens=not has_template, return_tensors="pt")
         return tokens.input_ids.to(self.model.device)
+
+    def text_ids(self, path: str | Path, most: int = 8192) -> torch.Tensor:
+        """Token ids ``[1, tokens]`` of the beginning of a plain text file, ``most`` tokens of it, to calibrate on.
+
+        Raises:
+            ValueError: if there is no such file, or it holds no text in UTF-8.
+        """
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                text = file.read(CHARACTERS * require_count("most", most, least=1))
+        except OSError as error:
+            raise ValueError(f"no such text: {str(path)!r} cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{str(path)!r} is no plain text: it is not in UTF-8") from error
+        return self.tokenizer(text, return_tensors="pt").input_ids[:, :most].to(self.model.device)
 
 
 def load_reasoner() -> Loaded:

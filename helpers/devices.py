@@ -1,0 +1,182 @@
+"""The device that a measurement runs on: how to wait for it, how fast it copies, and what stands beside its figures.
+
+A GPU works behind the program's back: a call returns before its work is done. Who takes the time without waiting for
+the device measures how fast work is handed over, not how fast it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import gc
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from helpers.measure import median_seconds
+from helpers.models import describe_machine, free_memory, pick_device
+
+CHOICES = ("cuda", "cpu")
+DATA = Path(__file__).parent / "data"
+COPY_BYTES = {"cuda": 2**30, "cpu": 2**26}  # far more than any processor keeps close by
+COPIES = 8  # in a row, so that waiting for them costs little
+
+
+def is_cuda(device: str | torch.device) -> bool:
+    """True for an NVIDIA GPU, by whatever number."""
+    return torch.device(device).type == "cuda"
+
+
+def synchronize(device: str | torch.device) -> None:
+    """Wait until the device has done all it was asked to; a CPU always has."""
+    if is_cuda(device):
+        torch.cuda.synchronize(device)
+
+
+def seconds_of(device: str | torch.device, run: Callable[[], Any]) -> float:
+    """Seconds of one call, from an idle device to an idle device."""
+    synchronize(device)
+    started = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def median_seconds_on(device: str | torch.device, run: Callable[[], Any], repeats: int = 5) -> float:
+    """Median seconds of several calls that each end with an idle device; one more goes before, to warm up."""
+    seconds_of(device, run)
+    return median_seconds(lambda: (run(), synchronize(device)), repeats)
+
+
+def copy_bandwidth(device: str | torch.device, size: int | None = None) -> float:
+    """Bytes per second of a plain copy, each byte counted twice: once read, once written. The ceiling of our figures.
+
+    Args:
+        device: where.
+        size: bytes copied at once; by default more than the device's caches hold.
+    """
+    size = size or COPY_BYTES[torch.device(device).type]
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        for _ in range(COPIES):
+            target.copy_(source)
+
+    return 2 * size * COPIES / median_seconds_on(device, copy)
+
+
+def release(device: str | torch.device) -> None:
+    """Give memory that nothing refers to any more back to the driver, so that the next candidate finds it free."""
+    gc.collect()
+    if is_cuda(device):
+        torch.cuda.empty_cache()
+
+
+def free_bytes(device: str | torch.device, limit: int | None = None) -> int:
+    """Bytes that can still be had, after ``release``; never more than ``limit``, which plays a smaller card."""
+    release(device)
+    free = free_memory(torch.device(device).type)
+    return free if limit is None else min(free, limit)
+
+
+def peak_bytes(device: str | torch.device, run: Callable[[], Any]) -> int | None:
+    """The most bytes that one call holds on a GPU on top of what was there; None on a CPU, where nobody counts them."""
+    if not is_cuda(device):
+        return None
+    release(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    run()
+    synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def busiest(device: str | torch.device, run: Callable[[], Any], most: int = 8) -> dict[str, Any]:
+    """Where the time of one call goes: what the device was busy with, by PyTorch's profiler.
+
+    Returns:
+        ``seconds``, the device's busy time in all (what is missing to the call's own time, it waited); and ``parts``,
+        ``[name, seconds]`` of the kernels on a GPU, of the operations on a CPU, the longest first.
+    """
+    kind, counted = ("CUDA", "self_device_time_total") if is_cuda(device) else ("CPU", "self_cpu_time_total")
+    activities = {getattr(torch.profiler.ProfilerActivity, name) for name in ("CPU", kind)}
+    with torch.profiler.profile(activities=activities) as profiler:
+        run()
+        synchronize(device)
+    # An operation's entry repeats the time of the kernels that it started: on a GPU only kernels are counted.
+    events = [event for event in profiler.key_averages() if event.device_type.name == kind]
+    parts = [[event.key, getattr(event, counted) / 1e6] for event in events if not event.is_user_annotation]
+    longest = sorted((part for part in parts if part[1] > 0), key=lambda part: -part[1])
+    return {"seconds": sum(seconds for _, seconds in longest), "parts": longest[:most]}
+
+
+def describe_device(device: str | torch.device) -> dict[str, Any]:
+    """The machine, and the device in it: on a GPU its driver, CUDA's version, its memory and compute capability too."""
+    facts = describe_machine() | {"threads": torch.get_num_threads(), "device": torch.device(device).type}
+    if not is_cuda(device):
+        return facts
+    properties = torch.cuda.get_device_properties(device)
+    return facts | {
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "capability": f"{properties.major}.{properties.minor}",
+        "gpu_bytes": properties.total_memory,
+    }
+
+
+def new_report(command: str, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """What stands at the head of saved measurements: the command that repeats them, the day, and the machine."""
+    today = datetime.date.today().isoformat()
+    return {"command": command, "date": today, "machine": describe_device(device)}
+
+
+def save(report: dict[str, Any], path: Path) -> None:
+    """Write a report as JSON."""
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def new_parser(description: str) -> argparse.ArgumentParser:
+    """A command line with what all measurements have: the device, a size that takes seconds, and where to save."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--device", choices=CHOICES, default="cuda" if pick_device() == "cuda" else "cpu")
+    parser.add_argument("--tiny", action="store_true", help="a size that takes seconds, to see that it runs")
+    parser.add_argument("--out", type=Path, help="where to save; by default a full run on cuda goes to helpers/data")
+    return parser
+
+
+def command_of(module: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """The command line that repeats a run: what differs from the defaults, and the device in any case."""
+    words = [f"python -m {module} --device {options.device}"]
+    for name, value in vars(options).items():
+        if name in ("device", "out") or value == parser.get_default(name):
+            continue
+        values = "" if value is True else " ".join(map(str, value if isinstance(value, list) else [value]))
+        words.append(f"--{name.replace('_', '-')} {values}".strip())
+    return " ".join(words)
+
+
+def finish(report: dict[str, Any], options: argparse.Namespace, name: str) -> None:
+    """Save a report where the options say; a tiny run, or one on a CPU, only where a place is named."""
+    is_the_real_one = is_cuda(options.device) and not options.tiny
+    path = options.out or (DATA / name if is_the_real_one else None)
+    if path is None:
+        print("not saved: only a full run on cuda goes to helpers/data; name a place with --out")
+        return
+    save(report, path)
+    print(f"saved to {path}")
+
+
+def _driver() -> str:
+    """The version of NVIDIA's driver, as its own tool says it."""
+    question = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(question, capture_output=True, text=True, timeout=60).stdout.split()
+    except OSError:
+        return "unknown"
+    return said[0] if said else "unknown"

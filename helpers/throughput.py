@@ -1,0 +1,434 @@
+"""Decoded tokens per second with full attention and with TriAttention: ``python -m helpers.throughput`` on a GPU.
+
+The paper's table on this code: a model of a published shape, at equal batch and at the largest batch that fits each.
+Beside every figure stands the memory bandwidth that it needs at least, and the device's own copy bandwidth as ceiling.
+
+The weights are random, and so are the rows that fill the cache: what is timed is real, but no text was read and nothing
+was prefilled, since neither the time nor the bytes of a step depend on what the numbers are. What TriAttention keeps is
+chance too: survivors lie scattered over the whole cache, so that nearly all of them have to be moved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from transformers import AutoConfig, StaticCache
+
+from helpers.attention import attending
+from helpers.bench import Row, append_random, random_model, random_policy
+from helpers.block_pool import blocks_for
+from helpers.catalog import GB, GiB, find_model
+from helpers.devices import (
+    busiest,
+    command_of,
+    copy_bandwidth,
+    finish,
+    free_bytes,
+    new_parser,
+    new_report,
+    release,
+    seconds_of,
+    synchronize,
+)
+from helpers.eviction import Compressor
+from helpers.footprint import KVShape, format_bytes, require_count
+from helpers.generate import predict_next
+from helpers.measure import weight_bytes
+from helpers.models import pick_dtype, require_memory
+from helpers.paged_cache import PagedCache
+from helpers.row_store import PLAIN
+
+FULL, HALF, STATIC, TRI = (
+    "full attention",
+    "full attention, half the tokens",
+    "full attention, in place",
+    "TriAttention",
+)
+SHAPE, TOKENS, BUDGETS = "Qwen3-8B", 32768, (1024, 2048, 3072, 4096)
+INTERVAL, BLOCK_SIZE, CYCLES = 128, 16, 3
+WARM, PROFILED = 8, 4  # steps before the timed ones, and steps whose parts are looked at behind them
+EMPTY_ROWS = 16  # with so few a step costs its weights and its launches, and nothing else
+SPARE = 32  # one part in so many of the memory is left for what cannot be counted beforehand
+GOAL_BUDGET = 3072
+MEANING = {
+    "rows": "rows alive that a step reads per sequence and KV head, the mean over the timed steps",
+    "blocks_held, bytes_held": "of all sequences, at the peak",
+    "read_bytes": "what a step must read at least: each weight but the input embedding once, each row alive once",
+    "bandwidth": "read_bytes over the time of a step, compactions included",
+    "floor_share": "the time that read_bytes take at copy_bandwidth, over the time of a step",
+    "gather_bytes": "what this code moves beyond that: rows gathered from blocks are written once and read once more",
+    "busiest": "seconds of a step in which the device was busy, and its longest parts; else it waited for the program",
+    HALF: "the mean over a whole thought, since the time of a step grows evenly with the tokens",
+    STATIC: "transformers' StaticCache, which gathers nothing",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        config: the ``config.json`` of the model's shape.
+        tokens: length of the thought, at which full attention is timed.
+        budgets: of TriAttention.
+        interval: tokens between two compressions.
+        cycles: compressions that are timed, and as many times ``interval`` steps.
+        batch: sequences for all at equal batch; None for as many as full attention can hold.
+        memory: bytes that may be used beside the weights; None for all that is free.
+
+    Raises:
+        ValueError: if a size is out of range.
+    """
+
+    config: dict[str, Any] = field(repr=False)
+    tokens: int = TOKENS
+    budgets: tuple[int, ...] = BUDGETS
+    interval: int = INTERVAL
+    cycles: int = CYCLES
+    batch: int | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("interval", "cycles"):
+            require_count(name, getattr(self, name), least=1)
+        require_count("batch", 1 if self.batch is None else self.batch, least=1)
+        require_count("tokens", self.tokens, least=2 * (WARM + self.steps + PROFILED + 1))
+        for budget in self.budgets:
+            if not WARM <= require_count("budget", budget, least=1) <= self.tokens - self.interval:
+                raise ValueError(f"budget is {budget}; it may be {WARM} to {self.tokens - self.interval}")
+
+    @property
+    def steps(self) -> int:
+        """Steps that are timed."""
+        return self.cycles * self.interval
+
+
+@dataclass(frozen=True)
+class Case:
+    """One candidate.
+
+    Attributes:
+        name: ``FULL``, ``HALF``, ``STATIC`` or ``TRI``.
+        rows: the most rows that a sequence holds.
+        budget: TriAttention's; None for full attention.
+    """
+
+    name: str
+    rows: int
+    budget: int | None = None
+
+
+@dataclass
+class Timing:
+    """One timed run.
+
+    Attributes:
+        seconds: in all, compressions included.
+        rows: rows alive per sequence, the mean over the steps.
+        blocks_held: at the peak; 0 for a cache without blocks.
+        compactions: seconds of each, scoring and moving together.
+    """
+
+    seconds: float
+    rows: float
+    blocks_held: int
+    compactions: list[float]
+
+
+TINY_CONFIG = {
+    "model_type": "qwen3", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+    "hidden_size": 32, "intermediate_size": 32, "vocab_size": 64, "tie_word_embeddings": False,
+}  # fmt: skip
+TINY = Plan(TINY_CONFIG, tokens=256, budgets=(32, 64), interval=16, cycles=2, memory=2**20)
+
+
+@torch.inference_mode()
+def decode(model: Any, cache: Any, batch: int, steps: int, compressor: Compressor | None = None) -> Timing:
+    """Decode ``steps`` tokens in each of ``batch`` sequences and take the time.
+
+    The device is waited for at both ends and around a compression, never within a step.
+    """
+    device, rows, blocks, compactions = model.device, 0, 0, []
+    paged = isinstance(cache, PagedCache)
+    tokens = torch.ones(batch, dtype=torch.long, device=device)
+    with attending(model, compressor and compressor.policy):
+        synchronize(device)
+        started = time.perf_counter()
+        for _ in range(steps):
+            tokens = predict_next(model, tokens[:, None], cache)
+            rows = rows + (cache.alive() if paged else cache.get_seq_length())  # on a GPU the latter is a tensor there
+            blocks = max(blocks, cache.pool.num_held_blocks if paged else 0)
+            if compressor is not None and compressor.room(cache) <= 0:
+                compactions.append(seconds_of(device, lambda: compressor.after_pass(cache)))
+        synchronize(device)
+    return Timing(time.perf_counter() - started, float(rows) / steps, blocks, compactions)
+
+
+def measure(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) -> dict[str, Any]:
+    """Fill a cache, warm up, time, and look where the time goes: one line of the table.
+
+    Args:
+        model: the model, on its device.
+        plan: what is measured.
+        case: the candidate.
+        batch: sequences.
+        bandwidth: the device's copy bandwidth in bytes per second.
+    """
+    cache, compressor = _new_cache(model, plan, case, batch)
+    later = 0 if compressor else plan.steps + PROFILED  # rows that come after the warm-up and are not taken back
+    append_random(cache, model, case.rows - WARM - later, batch)
+    decode(model, cache, batch, WARM, compressor)
+    timing = decode(model, cache, batch, plan.steps, compressor)
+    parts = busiest(model.device, lambda: decode(model, cache, batch, PROFILED, compressor))
+    parts = {"seconds": parts["seconds"] / PROFILED, "parts": [[name, s / PROFILED] for name, s in parts["parts"]]}
+    return _line(model, plan, case, batch, timing, bandwidth) | _held(cache, timing) | {"busiest": parts}
+
+
+def measure_largest(model: Any, plan: Plan, case: Case, bandwidth: float) -> dict[str, Any]:
+    """As ``measure``, with as many sequences as fit. Where the prediction was too bold, a sixteenth less, and again.
+
+    Raises:
+        MemoryError: if not even one fits.
+    """
+    batch = largest_batch(model, plan, case)
+    while batch:
+        line = attempt(model, plan, case, batch, bandwidth)
+        if "error" not in line:
+            return line
+        batch = batch * 15 // 16
+    needed = format_bytes(bytes_per_sequence(model, plan, case))
+    free = format_bytes(free_bytes(model.device, plan.memory))
+    raise MemoryError(f"{case.name} with {case.rows:,} rows takes {needed} per sequence; {free} are free")
+
+
+def attempt(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) -> dict[str, Any]:
+    """As ``measure``; where the device runs out of memory, a line that says so."""
+    try:
+        return measure(model, plan, case, batch, bandwidth)
+    except torch.OutOfMemoryError as error:
+        said = str(error).splitlines()[0]
+    finally:
+        release(model.device)
+    return {"name": case.name, "budget": case.budget, "batch": batch, "error": said}
+
+
+def largest_batch(model: Any, plan: Plan, case: Case) -> int:
+    """Sequences that fit into the memory that is free now, with a little to spare."""
+    free = free_bytes(model.device, plan.memory)
+    return (free - free // SPARE) // bytes_per_sequence(model, plan, case)
+
+
+def bytes_per_sequence(model: Any, plan: Plan, case: Case) -> int:
+    """Bytes that one more sequence takes: its blocks, its part of the buffers, and its logits."""
+    slots = BLOCK_SIZE * blocks_for(case.rows, BLOCK_SIZE)
+    logits = 2 * model.config.vocab_size * model.dtype.itemsize
+    return slots * slot_bytes(KVShape.from_config(model.config), model.dtype.itemsize, bool(case.budget)) + logits
+
+
+def slot_bytes(shape: KVShape, itemsize: int, scored: bool) -> int:
+    """Bytes that one slot costs in all: K and V, a note of its token, its number, and what works on it.
+
+    Its number stands in a list, which is there twice while it grows. The rows of one layer at a time are gathered, into
+    buffers an eighth larger than needed. Where rows are scored, the keys of one layer are there in float32, about four
+    times over; and until rows have moved, each has its slot and its score written down.
+    """
+    width, rows = shape.n_kv_heads * shape.head_dim, shape.n_layers * shape.n_kv_heads
+    row = 2 * width * itemsize
+    work = 4 * 4 * width + rows * (8 + 4 + 4) if scored else 0
+    return row * shape.n_layers + 4 * rows + 2 * 8 + row * 9 // 8 + work
+
+
+def weights_read(model: Any) -> int:
+    """Bytes of weights that a step reads: all but the input embedding, of which it reads a few rows."""
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    return weight_bytes(model) - (0 if embedding is head else embedding.nbytes)
+
+
+def format_of(dtype: torch.dtype) -> str:
+    """The KV format that stores numbers of a dtype as they are."""
+    return next(name for name, plain in PLAIN.items() if plain == dtype)
+
+
+def empty_step(model: Any, bandwidth: float) -> dict[str, float]:
+    """A step of one sequence whose cache weighs next to nothing: the weights, and the program around them."""
+    cache = PagedCache.for_model(
+        model, blocks_for(EMPTY_ROWS + 5 * WARM, BLOCK_SIZE), BLOCK_SIZE, format_of(model.dtype)
+    )
+    append_random(cache, model, EMPTY_ROWS)
+    decode(model, cache, 1, WARM)
+    seconds = decode(model, cache, 1, 4 * WARM).seconds / (4 * WARM)
+    return {"step_seconds": seconds, "floor_seconds": weights_read(model) / bandwidth}
+
+
+def table(model: Any, plan: Plan, bandwidth: float) -> Iterator[dict[str, Any]]:
+    """The lines, as they are measured. ``equal`` and ``largest`` say which comparison a line belongs to.
+
+    Raises:
+        MemoryError: if full attention cannot hold one sequence.
+    """
+    full = Case(FULL, plan.tokens)
+    line = measure_largest(model, plan, full, bandwidth)
+    batch = plan.batch or line["batch"]
+    yield line | {"equal": batch == line["batch"], "largest": True}
+    others = [full] if batch != line["batch"] else []
+    others += [Case(HALF, plan.tokens // 2), Case(STATIC, plan.tokens)]
+    evicting = [Case(TRI, budget + plan.interval, budget) for budget in plan.budgets]
+    for case in others + evicting:
+        yield attempt(model, plan, case, batch, bandwidth) | {"equal": True, "largest": False}
+    for case in evicting:
+        yield measure_largest(model, plan, case, bandwidth) | {"equal": False, "largest": True}
+
+
+def goals(lines: list[dict[str, Any]], budget: int = GOAL_BUDGET) -> list[Row]:
+    """What was to be reached at one budget, and whether it was; empty where that budget was not measured."""
+    full, tri = (
+        {which: _find(lines, *case, which) for which in ("equal", "largest")} for case in ((FULL, None), (TRI, budget))
+    )
+    if not all((full["equal"], full["largest"], tri["equal"], tri["largest"])):
+        return []
+    rows = [_ratio(full, tri, "equal", 2.5), _ratio(full, tri, "largest", 6.0)]
+    fewer = full["equal"]["bytes_held"] / tri["equal"]["bytes_held"]
+    rows.append(Row("KV bytes at the peak, equal batch", f"{fewer:.2f} times fewer", "10.2 or more", fewer >= 10.2))
+    share = max(line["compaction_share"] for line in tri.values())
+    rows.append(Row("scoring and compaction, share of the time", f"{share:.1%}", "2% or less", share <= 0.02))
+    floor = tri["largest"]["floor_share"]
+    rows.append(Row("floor over step, largest batch", f"{floor:.0%}", "60% or more", floor >= 0.6))
+    return rows
+
+
+def print_line(line: dict[str, Any]) -> None:
+    """One line of the table for people."""
+    name = line["name"] + (f" {line['budget']:,}" if line["budget"] else "")
+    if "error" in line:
+        print(f"{name:32} batch {line['batch']:4}: {line['error']}", flush=True)
+        return
+    compaction = line["compaction_seconds"]
+    parts = [f"{name:32} batch {line['batch']:4}: {line['tokens_per_second']:10,.1f} tokens/s"]
+    parts.append(f"{1e3 * line['step_seconds']:8.2f} ms per step, {line['bandwidth'] / GB:7,.1f} GB/s")
+    parts.append(f"floor {line['floor_share']:4.0%}, busy {line['busiest']['seconds'] / line['step_seconds']:4.0%}")
+    parts.append(f"{line['blocks_held']:6,} blocks, {format_bytes(line['bytes_held'])}")
+    if compaction:
+        parts.append(f"compaction {1e3 * compaction:.1f} ms, {line['compaction_share']:.1%}")
+    print("; ".join(parts), flush=True)
+
+
+def run(plan: Plan, device: str, command: str) -> dict[str, Any]:
+    """Make the model, measure everything, print it line by line, and return the report.
+
+    Raises:
+        MemoryError: if the weights, or one sequence, do not fit.
+    """
+    dtype = pick_dtype(device)
+    config = {name: value for name, value in plan.config.items() if name != "torch_dtype"}
+    require_memory("a model of this shape", AutoConfig.for_model(**config), device, dtype)
+    bandwidth = copy_bandwidth(device)
+    model = random_model(plan.config, device, dtype)
+    print(f"weights {format_bytes(weight_bytes(model))}, copies at {bandwidth / GB:,.1f} GB/s", flush=True)
+    lines, empty = [], empty_step(model, bandwidth)
+    for line in table(model, plan, bandwidth):
+        print_line(line)
+        lines.append(line)
+    reached = goals(lines)
+    for row in reached:
+        print(f"{row.what:45} {row.figure:28} {row.goal:14} {'reached' if row.reached else 'MISSED'}")
+    facts = {"weights": "random", "dtype": str(dtype).removeprefix("torch."), "weight_bytes": weight_bytes(model)}
+    head = new_report(command, device) | {"plan": asdict(plan), "model": facts, "meaning": MEANING}
+    measured = {"copy_bandwidth": bandwidth, "empty_step": empty, "lines": lines}
+    return head | measured | {"goals": [asdict(row) for row in reached]}
+
+
+def main() -> None:
+    """Run from the command line, print and save."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--shape", default=SHAPE, help="a model of helpers/catalog.py")
+    parser.add_argument("--tokens", type=int, default=TOKENS)
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument("--interval", type=int, default=INTERVAL)
+    parser.add_argument("--cycles", type=int, default=CYCLES, help="compressions that are timed")
+    parser.add_argument("--batch", type=int, help="sequences at equal batch; else as many as full attention can hold")
+    parser.add_argument("--memory", type=float, help="GiB beside the weights, to play a smaller card")
+    options = parser.parse_args()
+    try:
+        report = run(_plan_of(options), options.device, command_of("helpers.throughput", parser, options))
+    except (ValueError, MemoryError) as error:
+        sys.exit(str(error))
+    finish(report, options, "throughput.json")
+
+
+def _plan_of(options: argparse.Namespace) -> Plan:
+    if options.tiny:
+        return TINY
+    memory = None if options.memory is None else int(options.memory * GiB)
+    sizes = (options.tokens, tuple(options.budgets), options.interval, options.cycles, options.batch, memory)
+    return Plan(find_model(options.shape).config, *sizes)
+
+
+def _new_cache(model: Any, plan: Plan, case: Case, batch: int) -> tuple[Any, Compressor | None]:
+    if case.name == STATIC:
+        return StaticCache(config=model.config, max_cache_len=case.rows), None
+    num_blocks = batch * blocks_for(case.rows, BLOCK_SIZE)
+    cache = PagedCache.for_model(model, num_blocks, BLOCK_SIZE, format_of(model.dtype), batch)
+    if case.budget is None:
+        return cache, None
+    recent = min(16, case.budget // 2)
+    policy = random_policy(model)
+    compressor = Compressor(policy, case.budget, plan.interval, protect_prompt=False, protect_recent=recent)
+    compressor.begin(cache, 0)
+    return cache, compressor
+
+
+def _line(model: Any, plan: Plan, case: Case, batch: int, timing: Timing, bandwidth: float) -> dict[str, Any]:
+    kv_bytes = batch * timing.rows * KVShape.from_config(model.config).bytes_per_token(format_of(model.dtype))
+    step, read = timing.seconds / plan.steps, weights_read(model) + kv_bytes
+    costs = timing.compactions
+    return {
+        "name": case.name,
+        "budget": case.budget,
+        "batch": batch,
+        "steps": plan.steps,
+        "rows": timing.rows,
+        "tokens_per_second": batch / step,
+        "step_seconds": step,
+        "read_bytes": read,
+        "bandwidth": read / step,
+        "floor_seconds": read / bandwidth,
+        "floor_share": read / bandwidth / step,
+        "gather_bytes": 0 if case.name == STATIC else 2 * kv_bytes,
+        "compactions": len(costs),
+        "compaction_seconds": statistics.median(costs) if costs else 0.0,
+        "compaction_share": sum(costs) / timing.seconds,
+    }
+
+
+def _held(cache: Any, timing: Timing) -> dict[str, int]:
+    """Blocks and bytes at the peak, counted from the tensors of the cache."""
+    if not isinstance(cache, PagedCache):
+        held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+        return {"blocks_held": 0, "bytes_held": held, "bytes_reserved": held}
+    stats = cache.stats()
+    blocks = max(timing.blocks_held, stats.blocks_held)
+    held = blocks * (stats.bytes_held // stats.blocks_held)
+    return {"blocks_held": blocks, "bytes_held": held, "bytes_reserved": stats.bytes_reserved}
+
+
+def _find(lines: list[dict[str, Any]], name: str, budget: int | None, which: str) -> dict[str, Any] | None:
+    fits = (line for line in lines if line["name"] == name and line["budget"] == budget and line[which])
+    return next((line for line in fits if "error" not in line), None)
+
+
+def _ratio(full: dict[str, Any], tri: dict[str, Any], which: str, goal: float) -> Row:
+    ratio = tri[which]["tokens_per_second"] / full[which]["tokens_per_second"]
+    floor = tri[which]["batch"] / tri[which]["floor_seconds"] / (full[which]["batch"] / full[which]["floor_seconds"])
+    figure = f"{ratio:.2f} times, at the floor {floor:.2f}"
+    return Row(f"tokens per second, {which} batch", figure, f"{goal} times", ratio >= goal)
+
+
+if __name__ == "__main__":
+    main()

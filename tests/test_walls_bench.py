@@ -1,0 +1,111 @@
+"""The two walls, measured small: the grid is what the arithmetic says, order does not matter, moves are counted."""
+
+import json
+import runpy
+import sys
+import warnings
+
+import pytest
+import torch
+
+from helpers import walls_bench
+from helpers.catalog import find_model
+from helpers.moves import fill_holes, slide_forward
+from helpers.walls_bench import TINY, Heads, grid_lines, move_lines, order_lines
+
+
+def test_with_the_grid_the_largest_tensor_is_the_grid_and_without_the_output():
+    lines = list(grid_lines(TINY, (64, 128), "cpu"))
+    assert [(line["length"], line["queries"], line["way"]) for line in lines] == [
+        (64, 64, "with the grid"), (64, 64, "without"), (128, 128, "with the grid"), (128, 128, "without"),
+    ]  # fmt: skip
+    for line in lines:
+        output = 4 * 16 * line["length"] * 4
+        assert line["grid_bytes"] == 4 * line["length"] ** 2 * 4
+        assert line["largest"] == (line["grid_bytes"] if line["way"] == "with the grid" else output)
+        assert line["seconds"] > 0
+        assert line["peak_bytes"] is line["error"] is None
+
+
+def test_a_decoded_token_has_one_line_of_weights_per_head():
+    lines = list(grid_lines(TINY, (64,), "cpu", new=1))
+    assert [(line["queries"], line["grid_bytes"]) for line in lines] == [(1, 4 * 64 * 4)] * 2
+
+
+def test_both_ways_compute_the_same_attention(monkeypatch):
+    computed = []
+    monkeypatch.setattr(walls_bench, "_price", lambda device, call: computed.append(call()) or {})
+    for new in (None, 1):
+        list(grid_lines(TINY, (64,), "cpu", new))
+    for (with_grid, _), without in (computed[:2], computed[2:]):
+        assert torch.allclose(with_grid, without, atol=1e-5)
+
+
+def test_memory_that_runs_out_is_a_line_of_the_table(monkeypatch):
+    def die(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128 GiB.\nMore.")
+
+    monkeypatch.setattr(walls_bench, "attend_with_grid", die)
+    dead, alive = grid_lines(TINY, (64,), "cpu")
+    assert dead["error"] == "CUDA out of memory. Tried to allocate 128 GiB."
+    assert dead["seconds"] is dead["largest"] is None
+    assert dead["grid_bytes"] == 4 * 64 * 64 * 4
+    assert alive["error"] is None
+
+
+def test_order_does_not_matter_to_the_output():
+    for line in order_lines(TINY, (64, 300), "cpu"):
+        assert line["output_differs"] < 1e-5
+        assert line["in_order_seconds"] > 0 < line["shuffled_seconds"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(48, 32), (200, 20)])
+def test_filling_copies_what_lies_behind_and_sliding_all_from_the_first_hole(before, after):
+    slide, fill = move_lines(TINY, ((before, after),), "cpu")
+    kept = torch.randperm(before, generator=torch.Generator().manual_seed(0))[:after].sort().values
+    assert slide["copies"] == (kept != torch.arange(after)).sum()
+    assert fill["copies"] == (kept >= after).sum()
+    for line in (slide, fill):
+        assert line["moved_bytes"] == line["copies"] * 2 * 2 * 2 * 16 * 4  # read and written, K and V, 2 KV heads
+        assert line["seconds"] > 0
+
+
+@pytest.mark.parametrize("close", [slide_forward, fill_holes])
+def test_moving_the_rows_closes_the_holes(close):
+    slots = [0, None, 2, None, None, 5, 6, 7]
+    rows = torch.arange(8)
+    sources, targets = walls_bench.moves_of(close(slots)[0])
+    rows.index_copy_(0, targets, rows[sources])
+    assert rows[:5].tolist() == close(slots)[0]
+    assert set(rows[:5].tolist()) == {0, 2, 5, 6, 7}
+
+
+def test_a_published_layer():
+    assert Heads.of(find_model("Qwen3-8B").config) == Heads(32, 8, 128)
+
+
+def command(monkeypatch, *words):
+    """What ``python -m helpers.walls_bench`` does, in this process."""
+    monkeypatch.setattr(sys, "argv", ["-", "--device", "cpu", *words])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the module is there already, runpy remarks
+        runpy.run_module("helpers.walls_bench", run_name="__main__")
+
+
+def test_the_command_saves_what_it_prints(tmp_path, monkeypatch, capsys):
+    command(monkeypatch, "--tiny", "--out", str(tmp_path / "x.json"))
+    assert "decoded token; length 64" in capsys.readouterr().out
+    saved = json.loads((tmp_path / "x.json").read_text())
+    assert saved["command"] == "python -m helpers.walls_bench --device cpu --tiny"
+    assert [len(saved[part]) for part in ("prompt", "decoded token", "order", "moves")] == [4, 4, 2, 2]
+    assert (saved["dtype"], saved["heads"]) == ("float32", {"n_heads": 4, "n_kv_heads": 2, "head_dim": 16})
+    assert saved["copy_bandwidth"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--shape", "Qwen9"], "no model 'Qwen9'"), (["--lengths", "1"], "lengths is 1")]
+)
+def test_the_command_says_in_one_line_what_is_wrong(words, said, monkeypatch):
+    with pytest.raises(SystemExit, match=said) as end:
+        command(monkeypatch, *words)
+    assert "\n" not in end.value.code
