@@ -264,16 +264,16 @@ class PagedCache(Cache):
         """
         if all(rows is None for rows in self.rows):
             return 0
-        alive, free_before = self._common_length(), self.pool.num_free_blocks
-        end = blocks_for(alive, self.pool.block_size)
-        changed = [range(self._first_change(sequence, alive), end) for sequence in range(len(self.tables))]
+        alive, free_before, size = self._common_length(), self.pool.num_free_blocks, self.pool.block_size
+        first_blocks = [first // size for first in self._first_changes(alive)]
+        changed = [range(first, blocks_for(alive, size)) for first in first_blocks]
         self._require_free(sum(t.num_shared(places) for t, places in zip(self.tables, changed, strict=True)))
-        for sequence, (table, places) in enumerate(zip(self.tables, changed, strict=True)):
+        for table, places in zip(self.tables, changed, strict=True):
             table.make_own(places)
-            first = places.start * self.pool.block_size
-            targets = self._as_slots(table.slots()[first:alive])
-            for i in range(self.shape.n_layers):
-                self._move(i, self._rows(i)[sequence, :, first:], targets)
+        for block in set(first_blocks):  # one, as a rule: sequences of a batch are compressed alike
+            together = [sequence for sequence, first in enumerate(first_blocks) if first == block]
+            self._slide(together, block * size, alive)
+        for table in self.tables:
             table.truncate(alive)
         self._index_slots()
         return self.pool.num_free_blocks - free_before
@@ -377,14 +377,21 @@ class PagedCache(Cache):
     def _live_blocks(self, layer: int, sequence: int) -> list[int]:
         return (self._rows(layer)[sequence] // self.pool.block_size).unique().tolist()
 
-    def _first_change(self, sequence: int, alive: int) -> int:
-        """Place in the table of the first block that compaction changes."""
-        targets = self._as_slots(self.tables[sequence].slots()[:alive])
-        moved = torch.stack([(self._rows(i)[sequence] != targets).any(0) for i in range(self.shape.n_layers)]).any(0)
-        return (int(moved.int().argmax()) if moved.any() else alive) // self.pool.block_size
+    def _first_changes(self, alive: int) -> list[int]:
+        """Per sequence the first place whose row compaction moves; ``alive`` where none does."""
+        targets = self._as_slots([table.slots()[:alive] for table in self.tables])[:, None]
+        moved = torch.stack([(self._rows(i) != targets).any(1) for i in range(self.shape.n_layers)]).any(0)
+        return torch.where(moved.any(1), moved.int().argmax(1), alive).tolist()
+
+    def _slide(self, sequences: list[int], first: int, alive: int) -> None:
+        """Move the rows from place ``first`` on to the first slots of the tables; layer by layer, sequences at once."""
+        targets = self._as_slots([self.tables[sequence].slots()[first:alive] for sequence in sequences])
+        for i in range(self.shape.n_layers):
+            self._move(i, self._rows(i)[sequences, :, first:], targets)
 
     def _move(self, layer: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        """Rows from slots ``[batch, n_kv_heads, n]``, each head its own, to slots ``[batch, n]``."""
         for store in self.stores:
             store.move(layer, sources, targets)
-        heads = torch.arange(len(sources), device=sources.device)[:, None]
-        self.token_of_slot[layer, targets] = self.token_of_slot[layer][sources, heads].T
+        heads = torch.arange(sources.shape[1], device=sources.device)[:, None]
+        self.token_of_slot[layer, targets] = self.token_of_slot[layer][sources, heads].transpose(1, 2)

@@ -56,9 +56,9 @@ class RowStore:
         return self._decode(layer, self._pick(layer, slots), dtype)
 
     def move(self, layer: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
-        """Copy rows, each head its own, from slots ``[n_kv_heads, n]`` to slots ``[n]``, which may overlap."""
-        rows = self._pick(layer, sources[None])[0]  # a copy, so a target may be a later source
-        self.memory[layer].index_copy_(0, targets, rows.transpose(0, 1))
+        """Copy rows, each head its own, from slots ``[batch, n_kv_heads, n]`` to ``[batch, n]``, which may overlap."""
+        rows = self._pick(layer, sources)  # a copy, so a target may be a later source
+        self.memory[layer].index_copy_(0, targets.flatten(), rows.transpose(1, 2).flatten(0, 1))
 
     def copy_slots(self, source: slice, target: slice) -> None:
         """Copy whole slots, in all layers."""

@@ -16,6 +16,7 @@ Vectors are read as complex numbers, ``x[f] + i x[f + head_dim / 2]`` for band f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import torch
@@ -79,7 +80,7 @@ def future_queries(q_mean: torch.Tensor, omega: torch.Tensor, position: int, off
 
     Phases are in float64: a float32 phase is off by 0.009 at position 131,072.
     """
-    positions = position + torch.tensor(list(offsets), dtype=torch.float64, device=omega.device)
+    positions = position + _on_device(tuple(offsets), omega.device)
     return q_mean.to(torch.complex128) * _turn(omega, positions)[:, None]
 
 
@@ -179,6 +180,12 @@ def turn_back(rotated: torch.Tensor, omega: torch.Tensor, positions: torch.Tenso
     as_complex = torch.complex(*halves.chunk(2, dim=-1))
     still = torch.zeros(as_complex.shape[-1] - len(omega), dtype=omega.dtype, device=omega.device)
     return as_complex * _turn(torch.cat([omega, still]), positions).conj()
+
+
+@lru_cache(maxsize=16)
+def _on_device(offsets: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """The offsets as float64, made once for all layers: a GPU is made to wait by each tensor made from a list."""
+    return torch.tensor(offsets, dtype=torch.float64, device=device)
 
 
 def _turn(omega: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
