@@ -1,4 +1,4 @@
-"""Lesson 09 in a real browser: every control turned, its caption computed once more, the plan saved."""
+"""Lesson 09 in a real browser: controls turned and their captions computed once more, a plan saved, the quiz graded."""
 
 import re
 from functools import partial
@@ -8,6 +8,7 @@ from statistics import median, quantiles
 import pytest
 
 from helpers.plan_report import report
+from helpers.quiz import QUESTIONS
 from helpers.widgets.home import home_frame, plan_of
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
@@ -69,3 +70,22 @@ def test_the_plan_is_saved_beside_the_lesson(lesson, course):  # noqa: F811
         cell.get_by_text(re.compile("Written to my_plan.md")).wait_for()
         [path] = lab.folder.rglob("my_plan.md")
         assert path.read_text(encoding="utf-8") == report(plan_of(**chosen(cell))) + "\n"
+
+
+def test_the_ten_questions_are_graded_with_reasons(lesson):
+    """All right but the first; then the first too, graded anew in the same place."""
+    with browser.screenshot_on_failure(lesson, "lesson_09_quiz"):
+        cell = lesson.locator(".jp-CodeCell", has=lesson.get_by_role("button", name="How many are right?")).last
+        boxes = cell.locator(".widget-radio-box")
+        assert boxes.count() == len(QUESTIONS) == 10
+        for number, question in enumerate(QUESTIONS):
+            choice = question.right if number else (question.right + 1) % len(question.options)
+            boxes.nth(number).locator("input").nth(choice).check()
+        button = cell.get_by_role("button", name="How many are right?")
+        button.click()
+        cell.get_by_text("9 of 10 right.").wait_for()
+        assert "The answer is: it grows by the same number of bytes" in browser.caption(cell)
+        boxes.first.locator("input").nth(QUESTIONS[0].right).check()
+        button.click()
+        cell.get_by_text("10 of 10 right.").wait_for()
+        assert cell.get_by_text("9 of 10 right.").count() == 0

@@ -22,9 +22,8 @@ class Quiz:
     def __init__(self, with_reasons: bool) -> None:
         self.with_reasons = with_reasons
         self.fields = [self._field(question.options) for question in QUESTIONS]
-        self.button = ipywidgets.Button(description="How many are right?")
+        self.button = ipywidgets.Button(description="How many are right?", layout=WIDE)
         self.button.on_click(lambda _: self.show_score())
-        self._score = None
         for number, (question, field) in enumerate(zip(QUESTIONS, self.fields, strict=True), start=1):
             display(_markdown(f"**{number}.** {question.text}"), raw=True)
             if is_static():
@@ -33,6 +32,8 @@ class Quiz:
                 display(field)
         if not is_static():
             display(self.button)
+            # Shown now, empty, and only filled later: what a callback displays anew, JupyterLab hides in its log.
+            self._score = display(_markdown(""), raw=True, display_id=True)
 
     def show_score(self) -> None:
         """Grade what is chosen now; a second click grades anew in the same place."""
@@ -40,10 +41,7 @@ class Quiz:
         lines = [f"**{grade(chosen)} of {len(QUESTIONS)} right.**"]
         if self.with_reasons:
             lines += [f"{i + 1}. {explain(i, choice)}" for i, choice in enumerate(chosen)]
-        if self._score is None:
-            self._score = display(_markdown("\n\n".join(lines)), raw=True, display_id=True)
-        else:
-            self._score.update(_markdown("\n\n".join(lines)), raw=True)
+        self._score.update(_markdown("\n\n".join(lines)), raw=True)
 
     @staticmethod
     def _field(options: tuple[tuple[str, str], ...]) -> ipywidgets.RadioButtons:
