@@ -22,6 +22,7 @@ from helpers.checks import how_far
 
 DPI = 144  # twice the size shown, so that text stays sharp on a laptop's screen
 POWERS = [(f"{2**k:,}", 2**k) for k in range(10, 21)]  # 1,024 to 1,048,576 tokens
+_LABEL = {"description_width": "110px"}  # ipywidgets' own 80 cut "shared prefix" short
 _TWO_COLUMNS = {"grid_template_columns": "repeat(auto-fit, minmax(320px, 400px))", "grid_gap": "0 16px"}
 Frame = tuple[Figure, str]  # a picture and the caption under it
 
@@ -137,12 +138,13 @@ class Prediction:
 
 def choice(label: str, options: Sequence[str] | dict[str, Any], value: str) -> ipywidgets.Dropdown:
     """A choice of one of the options, which are shown as they are."""
-    return ipywidgets.Dropdown(options=list(options), value=value, description=label, layout={"width": "auto"})
+    look = {"layout": {"width": "auto"}, "style": _LABEL}
+    return ipywidgets.Dropdown(options=list(options), value=value, description=label, **look)
 
 
 def slider(kind: Callable[..., Any], label: str, **options: Any) -> Any:
     """A slider that draws when it is let go: a redraw takes longer than the 50 ms that dragging would allow."""
-    return kind(description=label, continuous_update=False, layout={"width": "auto"}, **options)
+    return kind(description=label, continuous_update=False, layout={"width": "auto"}, style=_LABEL, **options)
 
 
 def _bundle_figure(figure: Figure) -> tuple[dict[str, Any], dict[str, Any]]:
