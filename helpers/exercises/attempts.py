@@ -51,3 +51,18 @@ def stage(name: str, find: Callable[..., None], *args: Any) -> tuple[str, Callab
         return None
 
     return name, problem
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
+    """What a function gives, and one line on what went wrong, or None; for checks that look at many calls.
+
+    Raises:
+        NotImplementedError: if the function does; its sentence tells the reader what to write.
+    """
+    try:
+        found = attempt("it", function, *arguments)
+    except Complaint as complaint:
+        return None, f"{complaint}."
+    if found is None or found is ...:
+        return None, "it gives nothing back: is there a return?"
+    return found, None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from helpers.catalog import GB, MODELS, GiB, find_card
 from helpers.checks import check_number, check_stages, how_far
-from helpers.exercises.calling import call
+from helpers.exercises.attempts import call
 from helpers.exercises.hand_sums import KINDS, OVERHEAD, QUESTIONS, mistakes, right_answer
 from helpers.footprint import KVShape, decode_ceiling, max_tokens, weights_bytes
 

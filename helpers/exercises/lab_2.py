@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.checks import check_stages
 from helpers.exercises import packing
-from helpers.exercises.calling import call
+from helpers.exercises.attempts import call
 from helpers.exercises.packing import GROUP, Row, Switches, gguf_pack, gguf_unpack, recognise
 from helpers.footprint import KVShape
 

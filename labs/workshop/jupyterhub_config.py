@@ -111,7 +111,7 @@ c.Spawner.args = [
     *(["--allow-root"] if os.geteuid() == 0 else []),  # in a container one is usually root
 ]
 c.Spawner.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
-c.Spawner.env_keep = ["COURSE_MODEL", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH"]
+c.Spawner.env_keep = ["COURSE_LEADERBOARD", "COURSE_MODEL", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH"]
 c.Spawner.environment = {
     "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
     "HUB_SOLUTIONS": setting("SOLUTIONS"),
