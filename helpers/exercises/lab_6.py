@@ -10,7 +10,7 @@ from typing import Any
 from helpers.block_pool import blocks_for
 from helpers.catalog import MiB
 from helpers.checks import check_number, check_stages
-from helpers.eviction import Compressor
+from helpers.eviction import H2O, Compressor
 from helpers.exercises.attempts import Complaint, attempt, need, stage
 from helpers.footprint import MemoryBudget
 from helpers.service_data import BLOCK_SIZE, EVERY, REQUESTS, load_evidence
@@ -26,6 +26,11 @@ Q8_0_BLOCK = BLOCK_SIZE * 4 * 4 * 2 * 34  # bytes: slots, layers, KV heads, K an
 
 
 # --- Part 1: the log -------------------------------------------------------------------------------------------------
+def without_compaction() -> Compressor:
+    """A colleague's idea for each request: H2O, whose survivors stay where they are."""
+    return Compressor(H2O(), budget=104, interval=56, compact=False)
+
+
 def check_read_line(read_line: Function) -> None:
     """``read_line(line)``: step, running, waiting and usage of a line that says them; None for any other."""
     made = "INFO  step  100: running  8, waiting  3, finished  2, KV cache usage 51.6%"
