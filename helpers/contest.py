@@ -10,17 +10,17 @@ import torch
 from helpers.block_pool import blocks_for
 from helpers.eviction import Compressor, Policy
 from helpers.generate import replay
-from helpers.measure import share_interval
+from helpers.measure import Answers
 from helpers.models import Loaded
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
-from helpers.recall import gold_ids
+from helpers.sweep import gold_ids
 
 N_LINES, INTERVAL, BLOCK_SIZE = 40, 32, 16  # as in lesson 08
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Answers):
     """What a policy achieved.
 
     Attributes:
@@ -46,11 +46,6 @@ class Verdict:
     def answers(self) -> int:
         """Worksheets that were right from the first token to the last."""
         return sum(self.right)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the share of worksheets that were right."""
-        return share_interval(self.right)
 
     def __str__(self) -> str:
         said = f"{self.answers} of {len(self.right)} right, {self.blocks_freed:.1f} blocks freed per worksheet"

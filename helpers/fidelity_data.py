@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from helpers.catalog import KV_LAYOUTS
-from helpers.measure import share_interval
+from helpers.measure import Answers
 
 DATA = Path(__file__).parent / "data" / "fidelity.json"  # written by ``python -m helpers.fidelity``
 
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(Answers):
     """One line of the table: the same worksheets with K in one format and V in another.
 
     Attributes:
@@ -33,16 +32,6 @@ class Pair:
     wrong_tokens: int
     median: float
     tail: float
-
-    @property
-    def share_right(self) -> float:
-        """Share of worksheets that were right from the first token to the last."""
-        return statistics.fmean(self.right)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of ``share_right``."""
-        return share_interval(self.right)
 
     @property
     def bits(self) -> float:

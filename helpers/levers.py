@@ -17,6 +17,7 @@ from helpers.footprint import KVShape
 from helpers.generate import replay
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet
+from helpers.sweep import gold_ids
 
 BLOCK_SIZE = 16
 
@@ -69,14 +70,13 @@ def ask_four(sheet: Worksheet) -> list[Worksheet]:
 
 def run_agents(reasoner: Any, sheets: list[Worksheet], levers: Levers) -> Outcome:
     """Let the agents think, one after the other, and keep their caches until the last has answered."""
-    texts = [f"{sheet.prompt} {sheet.thought} {sheet.answer}" for sheet in sheets]
-    token_ids = reasoner.tokenizer(texts, return_tensors="pt").input_ids
+    token_ids = gold_ids(reasoner, sheets)
     prompt_length = token_ids.shape[1] - len(sheets[0].thought.split()) - 1
     parent = _read_prompt(reasoner.model, token_ids[:1, : prompt_length - 1], levers, token_ids.numel())
     caches, right = [], 0
     for ids in token_ids:
-        own = _read_prompt(reasoner.model, ids[None, : prompt_length - 1], levers, len(ids))
-        cache = parent.fork() if levers.shared else own
+        prompt = ids[None, : prompt_length - 1]
+        cache = parent.fork() if levers.shared else _read_prompt(reasoner.model, prompt, levers, len(ids))
         trace = replay(reasoner.model, ids[None, prompt_length - 1 :], 1, cache, levers.compressor)
         right += trace.tokens[0][:-1] == ids[prompt_length:].tolist()
         caches.append(cache if levers.grouped else _with_rows_per_query_head(cache, reasoner.model))

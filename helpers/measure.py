@@ -124,6 +124,22 @@ class Trace:
         return (len(self.tokens[0]) - 1) / seconds if seconds else math.nan
 
 
+class Answers:
+    """What a record's worksheets add up to; its field ``right`` is True for each that came out right."""
+
+    right: tuple[bool, ...]
+
+    @property
+    def share_right(self) -> float:
+        """Share of worksheets that were right from the first token to the last."""
+        return statistics.fmean(self.right)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of ``share_right``."""
+        return share_interval(self.right)
+
+
 def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
     """The median time of several calls, since single ones vary: other programs, clocks, memory."""
     times = []

@@ -6,6 +6,7 @@ Options are those of the engines' own documentation, read in November 2026: vLLM
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from helpers.catalog import CHECKED
@@ -23,6 +24,8 @@ LLAMA_CPP_FORMATS = {
     "q5_0": "q5_0",
     "q4_0": "q4_0",
 }
+
+LLAMA_CPP_WEIGHTS = ("q8_0", "q4_k_m", "q4_0")
 
 
 def report(plan: Plan) -> str:
@@ -66,6 +69,10 @@ def _assumptions(plan: Plan) -> str:
     ]
     if plan.shared_cache:
         lines.append(f"- {plan.shared_prefix:,} tokens at the start are the same in all sequences, and kept once.")
+    if plan.weight_format in LLAMA_CPP_WEIGHTS:
+        lines.append(
+            f"- {plan.weight_format} is llama.cpp's; files of other engines with as many bits differ a little."
+        )
     if plan.kept is not None:
         lines.append("- Whether the model still answers with so few tokens kept is for you to test, on your own work.")
     return "## What this assumes\n\n" + "\n".join(lines)
@@ -76,9 +83,15 @@ def _vllm(plan: Plan) -> str:
         return f"vLLM cannot store rows as {plan.kv_format}; it offers {', '.join(VLLM_FORMATS)} among others."
     options = [f"--max-model-len {plan.context}", f"--max-num-seqs {plan.sequences}"]
     options.append(f"--kv-cache-dtype {VLLM_FORMATS[plan.kv_format]}")
+    # vLLM takes this share of the card, whatever it needs; its own 0.92 is too little for a plan that fits closely.
+    options.append(
+        f"--gpu-memory-utilization {min(0.99, math.ceil(100 * plan.budget.total / plan.machine.memory) / 100)}"
+    )
     if plan.kept is None:
-        options.append("--enable-prefix-caching" if plan.shared_cache else "--gpu-memory-utilization 0.92")
+        options += ["--enable-prefix-caching"] if plan.shared_cache else []
         return _command("vLLM", ["vllm serve MODEL", *options])
+    if plan.shared_cache:
+        return "vLLM cannot do both: its TriAttention plug-in needs prefix caching off, and this plan shares a prefix."
     options += ["--no-enable-prefix-caching", "--enforce-eager", "--max-num-batched-tokens 1024"]
     return _command("vLLM, with the TriAttention plug-in of its authors", ["vllm serve MODEL", *options])
 

@@ -24,7 +24,7 @@ from helpers.eviction import Compressor, Policy
 from helpers.eviction.selection import SELECTIONS
 from helpers.footprint import KVShape
 from helpers.generate import replay
-from helpers.models import Loaded, describe_machine
+from helpers.models import describe_machine
 from helpers.reasoner import Worksheet
 from helpers.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
 
@@ -47,12 +47,6 @@ class Lookup:
     sheet: int
     place: int
     copies: tuple[int, ...]
-
-
-def gold_ids(course: Loaded, sheets: list[Worksheet]) -> torch.Tensor:
-    """Prompt, thought and answer of worksheets of one length: ``[sheets, tokens]``."""
-    texts = [f"{sheet.prompt} {sheet.thought} {sheet.answer}" for sheet in sheets]
-    return course.tokenizer(texts, return_tensors="pt").input_ids
 
 
 def find_lookups(sheets: list[Worksheet]) -> list[Lookup]:

@@ -93,14 +93,16 @@ def reasoner() -> Loaded:
 @cache
 def calibrated() -> TriAttention:
     """TriAttention, calibrated on worksheets of the training set."""
-    return TriAttention.calibrate(reasoner().model, _gold_ids(make_worksheets(**CALIBRATION, held_out=False)))
+    return TriAttention.calibrate(
+        reasoner().model, gold_ids(reasoner(), make_worksheets(**CALIBRATION, held_out=False))
+    )
 
 
 @cache
 def prepare(index: int) -> Batch:
     """The worksheets number ``index x BATCH`` and following, prompts read."""
     sheets = make_worksheets((index + 1) * BATCH, N_LINES, SEED)[index * BATCH :]
-    token_ids = _gold_ids(sheets)
+    token_ids = gold_ids(reasoner(), sheets)
     prompt_length = token_ids.shape[1] - len(sheets[0].thought.split()) - 1
     blocks = 2 * BATCH * blocks_for(token_ids.shape[1], BLOCK_SIZE)  # the prompt's, and a whole run's beside it
     prefilled = PagedCache.for_model(reasoner().model, blocks, BLOCK_SIZE, "fp32", BATCH)
@@ -165,9 +167,10 @@ def _join(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return lists | numbers
 
 
-def _gold_ids(sheets: list[Worksheet]) -> torch.Tensor:
+def gold_ids(course: Loaded, sheets: list[Worksheet]) -> torch.Tensor:
+    """Prompt, thought and answer of worksheets of one length: ``[sheets, tokens]``."""
     texts = [f"{sheet.prompt} {sheet.thought} {sheet.answer}" for sheet in sheets]
-    return reasoner().tokenizer(texts, return_tensors="pt").input_ids
+    return course.tokenizer(texts, return_tensors="pt").input_ids
 
 
 def _like(full: TriAttention, **changes: Any) -> TriAttention:

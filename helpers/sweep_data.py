@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.measure import share_interval
+from helpers.measure import Answers
 
 DATA = Path(__file__).parent / "data" / "sweep.json"  # written by ``python -m helpers.sweep``
 RECALL_DATA = Path(__file__).parent / "data" / "recall.json"  # written by ``python -m helpers.recall``
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Answers):
     """One cell of the sweep: the same worksheets under one policy, budget and selection mode.
 
     Attributes:
@@ -31,16 +30,6 @@ class Result:
     lookups_right: tuple[int, ...]
     compressions: int
     blocks_freed: float
-
-    @property
-    def share_right(self) -> float:
-        """Share of worksheets that were right from the first token to the last."""
-        return statistics.fmean(self.right)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of ``share_right``."""
-        return share_interval(self.right)
 
     @property
     def share_of_lookups(self) -> float:

@@ -24,7 +24,8 @@ from helpers.models import load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.plots import clocks, compression, queries
 from helpers.reasoner import make_worksheets
-from helpers.recall import Lookup, Recorder, find_lookups, gold_ids, has_copy, lookup_weights, share_of_values
+from helpers.recall import Lookup, Recorder, find_lookups, has_copy, lookup_weights, share_of_values
+from helpers.sweep import gold_ids
 from helpers.sweep_data import DATA, RECALL_DATA, load_recall, load_sweep
 from helpers.widgets import compression as control
 from helpers.widgets import page

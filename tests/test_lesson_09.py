@@ -205,6 +205,23 @@ def test_the_context_of_llama_cpp_is_that_of_all_sequences():
     assert "--ctx-size 24576" in report(Plan("Qwen3-8B", "q8_0", "RTX 4090", "q8_0", 8_192, 3))
 
 
+def test_sharing_and_the_plug_in_exclude_each_other_and_the_page_says_so():
+    both = Plan("Qwen3-8B", "bf16", "RTX 4090", context=8_192, sequences=2, shared_prefix=1_024, kept=4_096)
+    assert "vllm serve" not in report(both) and "cannot do both" in report(both)
+
+
+@pytest.mark.parametrize("context", [1_024, 16_384, 32_768])
+def test_vllm_gets_a_share_of_the_card_that_holds_the_plan(context):
+    plan = Plan("Qwen3-8B", "bf16", "RTX 4090", context=context)
+    share = float(re.search(r"--gpu-memory-utilization ([\d.]+)", report(plan)).group(1))
+    assert plan.budget.total <= share * plan.machine.memory <= plan.budget.total + 0.011 * plan.machine.memory
+
+
+def test_a_format_of_llama_cpp_s_is_said_to_be_its_own():
+    said = [("is llama.cpp's" in report(Plan("Qwen3-8B", name, "H200"))) for name in ("q4_k_m", "bf16")]
+    assert said == [True, False]
+
+
 def test_the_page_is_written_beside_the_lesson(tmp_path):
     plan = Plan("Qwen3-8B", "q8_0", "RTX 4090", context=4_096)
     path = save(plan, tmp_path)

@@ -14,7 +14,7 @@ from helpers.generate import replay
 from helpers.models import load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
-from helpers.recall import gold_ids
+from helpers.sweep import gold_ids
 
 N_SHEETS, N_LINES, SEED = 8, 40, 3
 

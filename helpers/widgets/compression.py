@@ -17,7 +17,7 @@ from helpers.models import Loaded, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.plots import compression
 from helpers.reasoner import Worksheet, make_worksheets
-from helpers.recall import gold_ids
+from helpers.sweep import gold_ids
 from helpers.widgets.page import Frame, choice, control, slider
 
 N_SHEETS, N_LINES, SEED = 6, 40, 3
