@@ -63,6 +63,15 @@ def test_every_move_shows_the_plan_that_the_controls_say(lesson, capsys):
         print(f"95th percentile {quantiles(times, n=20, method='inclusive')[-1]:.0f} ms")
 
 
+def test_the_race_shows_its_two_runs_and_none_that_came_later(lesson):
+    with browser.screenshot_on_failure(lesson, "lesson_09_race"):
+        said = browser.caption(lesson.locator(".jp-CodeCell", has_text="race = Race").first)
+        assert re.findall(r"([\w ]+): at most (\d+) blocks", said) == [
+            (" full attention", "44"),
+            (" TriAttention", "33"),
+        ]
+
+
 def test_the_plan_is_saved_beside_the_lesson(lesson, course):  # noqa: F811
     with browser.screenshot_on_failure(lesson, "lesson_09_plan"):
         cell, (_, lab) = browser.find_control(lesson, "tokens kept"), course
