@@ -23,6 +23,7 @@ from transformers import DynamicCache
 from helpers.attention import attending
 from helpers.bench import append_random, random_model, random_policy
 from helpers.block_pool import OutOfBlocks, blocks_for
+from helpers.capacity import format_of, slot_bytes
 from helpers.catalog import GiB, MiB, find_model
 from helpers.devices import command_of, finish, is_cuda, new_parser, new_report, release, synchronize
 from helpers.eviction import Compressor
@@ -31,7 +32,7 @@ from helpers.generate import predict_next
 from helpers.measure import layer_bytes, weight_bytes
 from helpers.models import pick_dtype
 from helpers.paged_cache import PagedCache
-from helpers.throughput import TINY_CONFIG, format_of, slot_bytes
+from helpers.throughput import TINY_CONFIG
 
 MODEL, CAP, TOKENS, BUDGET, STRIDE = "Qwen3-32B", 24, 32768, 12_000, 128  # the budget: what A14's authors recommend
 WEIGHT_FORMAT = "q4_k_m"

@@ -24,6 +24,7 @@ from transformers import AutoConfig, StaticCache
 from helpers.attention import attending
 from helpers.bench import Row, append_random, random_model, random_policy
 from helpers.block_pool import blocks_for
+from helpers.capacity import format_of, sequence_bytes, weights_read
 from helpers.catalog import GB, GiB, find_model
 from helpers.devices import (
     busiest,
@@ -43,7 +44,6 @@ from helpers.generate import predict_next
 from helpers.measure import weight_bytes
 from helpers.models import pick_dtype, require_memory
 from helpers.paged_cache import PagedCache
-from helpers.row_store import PLAIN
 
 FULL, HALF, STATIC, TRI = (
     "full attention",
@@ -203,7 +203,7 @@ def measure_largest(model: Any, plan: Plan, case: Case, bandwidth: float) -> dic
         if "error" not in line:
             return line
         batch = batch * 15 // 16
-    needed = format_bytes(bytes_per_sequence(model, plan, case))
+    needed = format_bytes(sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget)))
     free = format_bytes(free_bytes(model.device, plan.memory))
     raise MemoryError(f"{case.name} with {case.rows:,} rows takes {needed} per sequence; {free} are free")
 
@@ -222,38 +222,7 @@ def attempt(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) ->
 def largest_batch(model: Any, plan: Plan, case: Case) -> int:
     """Sequences that fit into the memory that is free now, with a little to spare."""
     free = free_bytes(model.device, plan.memory)
-    return (free - free // SPARE) // bytes_per_sequence(model, plan, case)
-
-
-def bytes_per_sequence(model: Any, plan: Plan, case: Case) -> int:
-    """Bytes that one more sequence takes: its blocks, its part of the buffers, and its logits."""
-    slots = BLOCK_SIZE * blocks_for(case.rows, BLOCK_SIZE)
-    logits = 2 * model.config.vocab_size * model.dtype.itemsize
-    return slots * slot_bytes(KVShape.from_config(model.config), model.dtype.itemsize, bool(case.budget)) + logits
-
-
-def slot_bytes(shape: KVShape, itemsize: int, scored: bool) -> int:
-    """Bytes that one slot costs in all: K and V, a note of its token, its number, and what works on it.
-
-    Its number stands in a list, which is there twice while it grows. The rows of one layer at a time are gathered, into
-    buffers an eighth larger than needed. Where rows are scored, the keys of one layer are there in float32, about four
-    times over; and until rows have moved, each has its slot and its score written down.
-    """
-    width, rows = shape.n_kv_heads * shape.head_dim, shape.n_layers * shape.n_kv_heads
-    row = 2 * width * itemsize
-    work = 4 * 4 * width + rows * (8 + 4 + 4) if scored else 0
-    return row * shape.n_layers + 4 * rows + 2 * 8 + row * 9 // 8 + work
-
-
-def weights_read(model: Any) -> int:
-    """Bytes of weights that a step reads: all but the input embedding, of which it reads a few rows."""
-    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    return weight_bytes(model) - (0 if embedding is head else embedding.nbytes)
-
-
-def format_of(dtype: torch.dtype) -> str:
-    """The KV format that stores numbers of a dtype as they are."""
-    return next(name for name, plain in PLAIN.items() if plain == dtype)
+    return (free - free // SPARE) // sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget))
 
 
 def empty_step(model: Any, bandwidth: float) -> dict[str, float]:

@@ -13,11 +13,11 @@ from transformers import DynamicCache
 
 from helpers import card_limit
 from helpers.bench import random_model
+from helpers.capacity import slot_bytes
 from helpers.card_limit import BLOCKS, EVICTING, TINY, blocks_that_fit, capped, thin, watch
 from helpers.catalog import MODELS, GiB, find_model
 from helpers.footprint import KVShape, weights_bytes
 from helpers.measure import weight_bytes
-from helpers.throughput import slot_bytes
 
 PLAIN = [
     name

@@ -389,7 +389,9 @@ SHORT = {"budget": 2_400, "longest_goal": 4, "batch_tokens": 300, "device": "cpu
 def smaller_model(monkeypatch):
     """Training at its own pace is for the one test that looks at the loss; the others need its bookkeeping only."""
     monkeypatch.setattr(
-        train, "make_model", lambda vocab_size: build(plain("qwen3", head_dim=16, vocab_size=vocab_size))
+        train,
+        "make_model",
+        lambda vocab_size, n_kv_heads: build(plain("qwen3", head_dim=16, vocab_size=vocab_size)),
     )
 
 

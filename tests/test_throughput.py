@@ -11,6 +11,7 @@ import torch
 
 from helpers import devices, throughput
 from helpers.bench import append_random, random_model
+from helpers.capacity import sequence_bytes, slot_bytes, weights_read
 from helpers.catalog import find_model
 from helpers.footprint import KVShape
 from helpers.measure import reachable_bytes, weight_bytes
@@ -94,7 +95,7 @@ def test_another_batch_measures_full_attention_twice(model):
 
 def test_tied_embeddings_are_read_as_the_head():
     model = random_model(TINY.config | {"tie_word_embeddings": True})
-    assert throughput.weights_read(model) == weight_bytes(model)
+    assert weights_read(model) == weight_bytes(model)
 
 
 # --- How much fits ---------------------------------------------------------------------------------------------------
@@ -106,20 +107,20 @@ def test_a_sequence_takes_what_was_predicted(model, case):
     append_random(cache, model, case.rows - 1, batch)
     throughput.decode(model, cache, batch, 1, compressor)
     real = reachable_bytes([cache.stores, cache.token_of_slot, cache.slots])
-    predicted = batch * throughput.bytes_per_sequence(model, TINY, case)
+    predicted = batch * sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget))
     assert 0.5 * predicted < real <= predicted
 
 
 def test_slot_bytes_of_a_published_shape():
     shape = KVShape.from_config(find_model("Qwen3-8B").config)
     plain = 147_456 + 4 * 36 * 8 + 2 * 8 + 4_096 * 9 // 8
-    assert throughput.slot_bytes(shape, 2, scored=False) == plain
-    assert throughput.slot_bytes(shape, 2, scored=True) == plain + 4 * 4_096 + 36 * 8 * 16
+    assert slot_bytes(shape, 2, scored=False) == plain
+    assert slot_bytes(shape, 2, scored=True) == plain + 4 * 4_096 + 36 * 8 * 16
 
 
 def test_the_largest_batch_fits_and_leaves_a_little(model, monkeypatch):
     case = Case(FULL, 256)
-    one = throughput.bytes_per_sequence(model, TINY, case)
+    one = sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget))
     monkeypatch.setattr(throughput, "free_bytes", lambda device, limit: 10 * one)
     assert throughput.largest_batch(model, TINY, case) == 9
 

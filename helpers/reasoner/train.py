@@ -22,6 +22,7 @@ import datetime
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ SAVE_EVERY_S = 120
 # The second round.
 HIDING_SHARE = 0.6  # of the batches; the others show everything
 HIDING_RATE = 0.5  # of the first round's full learning rate
+N_KV_HEADS = 4
 NEAR = 16  # tokens back that are never hidden; the compressor's protect_recent
 
 
@@ -85,15 +87,15 @@ class Progress:
             self.history.append((self.tokens, self.longest, round(self.loss, 4)))
 
 
-def make_model(vocab_size: int) -> Qwen3ForCausalLM:
-    """A Qwen3 of about one million parameters: 4 layers, 8 query heads over 4 KV heads, head_dim 32."""
+def make_model(vocab_size: int, n_kv_heads: int = N_KV_HEADS) -> Qwen3ForCausalLM:
+    """A Qwen3 of about one million parameters: 4 layers, 8 query heads over 4 KV heads or so, head_dim 32."""
     config = Qwen3Config(
         vocab_size=vocab_size,
         hidden_size=128,
         intermediate_size=384,
         num_hidden_layers=4,
         num_attention_heads=8,
-        num_key_value_heads=4,
+        num_key_value_heads=n_kv_heads,
         head_dim=32,
         max_position_embeddings=2048,
         tie_word_embeddings=True,
@@ -175,16 +177,23 @@ def train_step(
 
 
 def train(
-    out: Path, budget: int, longest_goal: int, batch_tokens: int, device: str, hiding_budget: int = 0
+    out: Path,
+    budget: int,
+    longest_goal: int,
+    batch_tokens: int,
+    device: str,
+    hiding_budget: int = 0,
+    n_kv_heads: int = N_KV_HEADS,
+    on_step: Callable[[Any, Progress], None] = lambda model, progress: None,
 ) -> tuple[Any, Any, Progress]:
     """Train and save; returns model, tokenizer and what was done.
 
     The first round takes ``budget`` tokens, the second ``hiding_budget``. It resumes from ``out/checkpoint.pt`` where
-    that exists.
+    that exists. ``on_step`` is called with the model and the progress after each step.
     """
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
-    model = make_model(len(tokenizer)).to(device).train()
+    model = make_model(len(tokenizer), n_kv_heads).to(device).train()
     optimizers, progress = make_optimizers(model), Progress()
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
@@ -193,15 +202,13 @@ def train(
     total = budget + hiding_budget
     with tqdm(total=total, initial=progress.tokens, unit="tok", unit_scale=True, mininterval=5) as bar:
         while progress.tokens < total:
-            hiding = progress.tokens >= budget
-            ids, prompt_length = make_batch(tokenizer, progress.step, progress.longest, batch_tokens, evenly=hiding)
-            if not hiding:
-                share, visible = learning_rate_share(progress.tokens, budget), None
-            else:
-                share = HIDING_RATE * learning_rate_share(progress.tokens - budget, hiding_budget)
-                visible = hide_rows(progress.step, len(ids), ids.shape[1] - 1, prompt_length, device)
+            ids, prompt_length = make_batch(
+                tokenizer, progress.step, progress.longest, batch_tokens, evenly=progress.tokens >= budget
+            )
+            share, visible = _round(progress, budget, hiding_budget, ids.shape, prompt_length, device)
             loss = train_step(model, optimizers, ids.to(device), prompt_length, share, visible)
             progress.note(loss, ids.numel(), time.monotonic() - started, longest_goal)
+            on_step(model, progress)
             bar.set_postfix(lines=progress.longest, loss=f"{progress.loss:.4f}", refresh=False)
             bar.update(ids.numel())
             if time.monotonic() - saved > SAVE_EVERY_S:
@@ -211,6 +218,16 @@ def train(
     model.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
     return model, tokenizer, progress
+
+
+def _round(
+    progress: Progress, budget: int, hiding_budget: int, sizes: tuple[int, int], prompt_length: int, device: str
+) -> tuple[float, torch.Tensor | None]:
+    """Share of the full learning rate, and what each token may see: in round one all that came before it."""
+    if progress.tokens < budget:
+        return learning_rate_share(progress.tokens, budget), None
+    share = HIDING_RATE * learning_rate_share(progress.tokens - budget, hiding_budget)
+    return share, hide_rows(progress.step, sizes[0], sizes[1] - 1, prompt_length, device)
 
 
 def examine(model: Any, tokenizer: Any, count: int = 200) -> dict[str, Any]:
