@@ -20,8 +20,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from helpers.in_place import Reader, installed_reader
 from helpers.measure import WeightsCost
-from helpers.paged_cache import is_of_paged_cache, take_mask_owner
+from helpers.paged_cache import blocks_behind, is_of_paged_cache, reading, take_mask_owner
 
 NAME = "kv_memory"
 # What a model may ask of attention beyond softmax(q k) v, by the keyword under which transformers passes it.
@@ -50,8 +51,13 @@ _watching: ContextVar[tuple[Watcher, WeightsCost] | None] = ContextVar("watching
 
 
 @contextmanager
-def attending(model: Any, watcher: Watcher | None = None, cost: WeightsCost | None = None) -> Iterator[None]:
+def attending(
+    model: Any, watcher: Watcher | None = None, cost: WeightsCost | None = None, reader: Reader | None = None
+) -> Iterator[None]:
     """Let the model attend through this file's function; ``watcher`` sees what it needs, ``cost`` adds up its price.
+
+    A step of one token reads a ``PagedCache`` by ``reader`` in place, or by the paged kernel that is installed; where
+    there is neither, and wherever that cannot be (a watcher wants weights, say), rows are gathered.
 
     Raises:
         ValueError: if the model does not let its attention be chosen, or it is of a kind that is not computed here.
@@ -59,10 +65,13 @@ def attending(model: Any, watcher: Watcher | None = None, cost: WeightsCost | No
     _require_plain_model(model)
     before = model.config._attn_implementation
     token = _watching.set(None if watcher is None else (watcher, cost or WeightsCost()))
+    wants_weights = watcher is not None and watcher.needs_weights
+    in_place = reading.set(None if wants_weights else reader or installed_reader(model.device))
     try:
         _choose(model, NAME)
         yield
     finally:
+        reading.reset(in_place)
         _watching.reset(token)
         _choose(model, before)
 
@@ -84,11 +93,11 @@ def attend(
         key: ``[batch, n_kv_heads, rows, head_dim]``, rotated, as the cache returned it.
         value: likewise, not rotated.
         attention_mask: bool ``[batch, 1, new, rows]``, True for what is seen; None for all rows before a query.
-        scaling: factor of the products; 1 / sqrt(head_dim) where none is given.
+        scaling: factor of the products, else 1 / sqrt(head_dim).
         kwargs: what else the model passes.
 
     Returns:
-        The output ``[batch, new, n_heads, head_dim]``, and None: the weights are shown to a watcher, never returned.
+        The output ``[batch, new, n_heads, head_dim]``, and None: the weights go to a watcher.
 
     Raises:
         ValueError: if the model's attention is of a kind that this function does not compute, or the batch is padded.
@@ -131,6 +140,8 @@ def attend_with_grid(
 def _attend_without_grid(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scaling: float
 ) -> torch.Tensor:
+    if (blocks := blocks_behind(key)) is not None:
+        return reading.get()(query, blocks, scaling)
     if query.shape[2] == 1:
         # One query per head: the heads that share a KV head are its queries, and no key is repeated for them.
         grouped = query.view(query.shape[0], key.shape[1], -1, query.shape[-1])

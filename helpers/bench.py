@@ -75,12 +75,12 @@ def append_random(cache: Any, model: Any, count: int, batch: int = 1) -> Any:
 
     A chunk goes through all layers before the next one, as text does. Returns the cache.
     """
-    shape = KVShape.from_config(model.config)
-    chunk = max(1, CHUNK_ROWS // batch)
+    shape, chunk = KVShape.from_config(model.config), max(1, CHUNK_ROWS // batch)
+    write = cache.write if isinstance(cache, PagedCache) else cache.update
     for first in range(0, count, chunk):
         sizes = (2, batch, shape.n_kv_heads, min(chunk, count - first), shape.head_dim)
         for layer in range(shape.n_layers):
-            cache.update(*torch.randn(sizes, device=model.device, dtype=model.dtype), layer)
+            write(*torch.randn(sizes, device=model.device, dtype=model.dtype), layer)
     return cache
 
 

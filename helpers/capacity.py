@@ -12,24 +12,26 @@ from helpers.measure import weight_bytes
 from helpers.row_store import PLAIN
 
 
-def sequence_bytes(model: Any, rows: int, block_size: int, scored: bool) -> int:
+def sequence_bytes(model: Any, rows: int, block_size: int, scored: bool, gathered: bool = True) -> int:
     """Bytes that one sequence of so many rows takes: its blocks, its part of the buffers, and its logits."""
     slots = block_size * blocks_for(rows, block_size)
     logits = 2 * model.config.vocab_size * model.dtype.itemsize
-    return slots * slot_bytes(KVShape.from_config(model.config), model.dtype.itemsize, scored) + logits
+    return slots * slot_bytes(KVShape.from_config(model.config), model.dtype.itemsize, scored, gathered) + logits
 
 
-def slot_bytes(shape: KVShape, itemsize: int, scored: bool) -> int:
+def slot_bytes(shape: KVShape, itemsize: int, scored: bool, gathered: bool = True) -> int:
     """Bytes that one slot costs in all: K and V, a note of its token, its number, and what works on it.
 
-    Its number stands in a list, which is there twice while it grows. The rows of one layer at a time are gathered, into
-    buffers an eighth larger than needed. Where rows are scored, the keys of one layer are there in float32, about four
-    times over; and until rows have moved, each has its slot and its score written down.
+    Its number stands in a list, which is there twice while it grows. Where attention gathers, the rows of one layer at
+    a time lie in buffers an eighth larger than needed. Where rows are scored, the keys of one layer are gathered in any
+    case and are there in float32, about four times over; and until rows have moved, each has its slot and its score
+    written down.
     """
     width, rows = shape.n_kv_heads * shape.head_dim, shape.n_layers * shape.n_kv_heads
     row = 2 * width * itemsize
+    buffers = (row if gathered else row // 2 if scored else 0) * 9 // 8
     work = 4 * 4 * width + rows * (8 + 4 + 4) if scored else 0
-    return row * shape.n_layers + 4 * rows + 2 * 8 + row * 9 // 8 + work
+    return row * shape.n_layers + 4 * rows + 2 * 8 + buffers + work
 
 
 def weights_read(model: Any) -> int:

@@ -19,11 +19,15 @@ from transformers.cache_utils import CacheLayerMixin
 
 from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
 from helpers.footprint import KVShape, require_count
+from helpers.in_place import Blocks, Reader
 from helpers.layer_kv import KVFormat, split_format
-from helpers.row_store import RowStore
+from helpers.row_store import PLAIN, RowStore
 
-# The keys that a PagedCache returned last. Attention sees tensors alone; by these it knows whose they are.
-_last_keys: ContextVar[torch.Tensor | None] = ContextVar("last_keys", default=None)
+# How attention reads a step of one token: with a reader, where the rows lie; without one they are gathered for it.
+reading: ContextVar[Reader | None] = ContextVar("reading", default=None)
+# The keys that a PagedCache returned last, and where its rows lie if these are the new ones alone. Attention sees
+# tensors only; by these keys it knows whose they are.
+_last_keys: ContextVar[tuple[torch.Tensor, Blocks | None] | None] = ContextVar("last_keys", default=None)
 # Set when transformers asks a PagedCache for the sizes of the mask that it is about to make.
 _mask_is_ours: ContextVar[bool] = ContextVar("mask_is_ours", default=False)
 
@@ -44,7 +48,14 @@ def in_any_mode(method: Callable) -> Callable:
 
 def is_of_paged_cache(keys: torch.Tensor) -> bool:
     """True for the keys that a ``PagedCache.update`` has just returned."""
-    return _last_keys.get() is keys
+    last = _last_keys.get()
+    return last is not None and last[0] is keys
+
+
+def blocks_behind(keys: torch.Tensor) -> Blocks | None:
+    """Where the rows lie, if ``keys`` are the new ones that a ``PagedCache.update`` has just returned without them."""
+    last = _last_keys.get()
+    return last[1] if last is not None and last[0] is keys else None
 
 
 def take_mask_owner() -> bool:
@@ -52,6 +63,38 @@ def take_mask_owner() -> bool:
     is_ours = _mask_is_ours.get()
     _mask_is_ours.set(False)
     return is_ours
+
+
+@dataclass
+class Places:
+    """Where a pass writes, and what a step of one token reads: tensors on the cache's device.
+
+    A recorded step needs them where they were when it was recorded: ``fill`` changes their contents alone.
+
+    Attributes:
+        slots: the slots of the new tokens, ``[batch, new]``.
+        tokens: which tokens these are, int32 ``[new]``.
+        block_table, lengths: as in ``Blocks``; None while no step is recorded.
+    """
+
+    slots: torch.Tensor
+    tokens: torch.Tensor
+    block_table: torch.Tensor | None = None
+    lengths: torch.Tensor | None = None
+
+    @classmethod
+    def of_one_token(cls, batch: int, width: int, device: torch.device | str) -> Places:
+        """Room for a step of one token per sequence, with block tables of ``width`` blocks."""
+        slots = torch.zeros(batch, 1, dtype=torch.long, device=device)
+        table = torch.zeros(batch, width, dtype=torch.int32, device=device)
+        return cls(slots, table.new_zeros(1), table, table.new_zeros(batch))
+
+    def fill(self, new: Places, block_table: torch.Tensor, length: int) -> None:
+        """Take over the places of a new token, the tables and the length."""
+        self.slots.copy_(new.slots)
+        self.tokens.copy_(new.tokens)
+        self.block_table[:, : block_table.shape[1]].copy_(block_table)
+        self.lengths.fill_(length)
 
 
 @dataclass(frozen=True)
@@ -101,8 +144,8 @@ class PagedLayer(CacheLayerMixin):
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(rows after the next update, tokens that were seen and are no longer there)."""
         _mask_is_ours.set(True)
-        alive = self.cache.alive(self.index)
-        return alive + query_length, self.cache.tokens_seen - alive
+        alive, new = self.cache.alive(self.index), 0 if self.cache.places else query_length
+        return alive + new, self.cache.tokens_seen - alive
 
     def get_max_length(self) -> int:
         """-1, which is transformers' word for no limit: the pool is the limit."""
@@ -155,6 +198,7 @@ class PagedCache(Cache):
         self.tables = [BlockTable(self.pool) for _ in range(batch_size)]
         # Which token lies in a slot, per layer and head: for plots and policies with state, never for attention.
         self.token_of_slot = torch.zeros(sizes[:3], dtype=torch.int32, device=device)
+        self.places: Places | None = None  # of a step whose slots are taken already
         super().__init__(layers=[PagedLayer(self, i) for i in range(shape.n_layers)])
         self._clear()
 
@@ -181,26 +225,57 @@ class PagedCache(Cache):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the new rows ``[batch, n_kv_heads, new, head_dim]``; return all rows alive, as they are stored.
 
-        The returned tensors ``[batch, n_kv_heads, alive, head_dim]`` are valid until the next update.
+        The returned tensors ``[batch, n_kv_heads, alive, head_dim]`` are valid until the next update. Where attention
+        reads in place, they are the new rows alone, and ``blocks_behind`` says where all of them lie.
 
         Raises:
             OutOfBlocks: if the pool has too few blocks; then nothing has changed.
             ValueError: if the batch is of another size, or layers were evicted to different lengths.
         """
-        new = key_states.shape[2]
+        self.write(key_states, value_states, layer_idx)
+        if reading.get() is not None and self._can_be_read_in_place(layer_idx, key_states):
+            _last_keys.set((key_states, self.blocks(layer_idx)))
+            return key_states, value_states
+        keys, values = self.read(layer_idx, key_states.dtype)
+        _last_keys.set((keys, None))
+        return keys, values
+
+    @in_any_mode
+    def write(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int) -> None:
+        """As ``update``, without reading."""
         if layer_idx == 0:
             take_mask_owner()  # the mask of this pass is made, perhaps by transformers' own function
-            self._append(len(key_states), new)
-        slots = self.new_slots  # [batch, new]
+            if self.places is None:
+                self._append(len(key_states), key_states.shape[2])
+        places = self.places or self._new
         for store, states in zip(self.stores, (key_states, value_states), strict=True):
-            store.write(layer_idx, slots.flatten(), states.transpose(1, 2).flatten(0, 1))
-        self.token_of_slot[layer_idx, slots] = self.new_tokens[None, :, None]
+            store.write(layer_idx, places.slots.flatten(), states.transpose(1, 2).flatten(0, 1))
+        self.token_of_slot[layer_idx, places.slots] = places.tokens[None, :, None]
         if self.rows[layer_idx] is not None:
-            fresh = slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
+            fresh = places.slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
             self.rows[layer_idx] = torch.cat([self.rows[layer_idx], fresh], dim=-1)
-        keys, values = self.read(layer_idx, key_states.dtype)
-        _last_keys.set(keys)
-        return keys, values
+
+    @in_any_mode
+    def reserve(self, places: Places) -> None:
+        """Take the slots of one more token per sequence, and say in ``places`` where they are and what there is then.
+
+        While ``places`` stands in the attribute of that name, updates write there and append nothing.
+
+        Raises:
+            OutOfBlocks, ValueError: as ``update``; ValueError too if rows were evicted and not compacted.
+        """
+        if not all(self._lies_in_order(layer) for layer in range(self.shape.n_layers)):
+            raise ValueError("only rows in order can be read in place: of full layers, in a plain format, compacted")
+        self._append(len(self.tables), 1)
+        places.fill(self._new, self._block_table(), self.alive())
+
+    def blocks(self, layer: int) -> Blocks:
+        """Where the rows of a layer lie; for one in which they fill the blocks of each sequence in order."""
+        keys, values = (store.blocks(layer, self.pool.block_size) for store in self.stores)
+        if self.places is not None:
+            return Blocks(keys, values, self.places.block_table, self.places.lengths)
+        lengths = torch.full((len(self.tables),), self.alive(), dtype=torch.int32, device=keys.device)
+        return Blocks(keys, values, self._block_table(), lengths)
 
     @in_any_mode
     def read(self, layer: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -225,23 +300,30 @@ class PagedCache(Cache):
         """Mark all rows dead but those to keep. No block comes back by this, and no row moves.
 
         Args:
-            keep: places among the rows alive, ascending, ``[batch, n_kv_heads, n_keep]``.
-            layer: the layer; without it the same places in all layers.
+            keep: places among the rows alive, ascending, ``[batch, n_kv_heads, n_keep]``; for all layers at once, each
+                its own, ``[n_layers, batch, n_kv_heads, n_keep]``.
+            layer: the layer; without it all layers.
 
         Raises:
-            ValueError: if ``keep`` is of another shape, not ascending, or names a row that is not there.
+            ValueError: if ``keep`` is of another shape, not ascending, or names a row or layer that is not there.
         """
-        layers = range(self.shape.n_layers) if layer is None else [layer]
+        n_layers = self.shape.n_layers
+        if layer is not None and not 0 <= require_count("layer", layer, least=0) < n_layers:
+            raise ValueError(f"layer is {layer}; it may be 0 to {n_layers - 1}")
+        layers = range(n_layers) if layer is None else [layer]
         expected = (len(self.tables), self.shape.n_kv_heads)
-        if keep.ndim != 3 or keep.shape[:2] != expected or not keep.shape[2]:
+        leading = (n_layers, *expected) if keep.ndim == 4 and layer is None else expected
+        if keep.shape[:-1] != leading or not keep.shape[-1]:
             raise ValueError(
                 f"keep has shape {tuple(keep.shape)}; it must be [{expected[0]}, {expected[1]}, 1 or more]"
             )
         alive = min(self.alive(i) for i in layers)
-        if keep.min() < 0 or keep.max() >= alive or (keep.diff() <= 0).any():
+        if (
+            keep.min() < 0 or keep.max() >= alive or (keep.diff() <= 0).any()
+        ):  # once: on a GPU each answer is waited for
             raise ValueError(f"keep must hold ascending places, each once, of the {alive} rows alive")
-        for i in layers:
-            self.rows[i] = self._rows(i).gather(-1, keep)
+        for i, of_layer in zip(layers, keep if keep.ndim == 4 else [keep] * len(layers), strict=True):
+            self.rows[i] = self._rows(i).gather(-1, of_layer)
 
     @in_any_mode
     def release_empty_blocks(self) -> int:
@@ -250,6 +332,7 @@ class PagedCache(Cache):
         for sequence, table in enumerate(self.tables):
             live = {block for i in range(self.shape.n_layers) for block in self._live_blocks(i, sequence)}
             freed += table.release(i for i, block in enumerate(table.blocks) if block not in live)
+        self._table = None
         return freed
 
     @in_any_mode
@@ -326,11 +409,29 @@ class PagedCache(Cache):
 
     def _index_slots(self) -> None:
         """Note that the rows alive are all slots of the tables, in order."""
-        self.rows = [None] * self.shape.n_layers
-        self.slots = self._as_slots([table.slots() for table in self.tables])  # [batch, alive]
+        self.rows, self._table = [None] * self.shape.n_layers, None
+        self.slots = self._on_device([table.slots() for table in self.tables])  # [batch, alive]
 
-    def _as_slots(self, slots: list) -> torch.Tensor:
-        return torch.tensor(slots, dtype=torch.long, device=self.token_of_slot.device)
+    def _on_device(self, numbers: list, dtype: torch.dtype = torch.long) -> torch.Tensor:
+        """A tensor beside the rows; a GPU fetches it when it gets there, and the program does not wait for that."""
+        device = self.token_of_slot.device
+        made = torch.tensor(numbers, dtype=dtype)
+        return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
+
+    def _block_table(self) -> torch.Tensor:
+        """The tables, int32 ``[batch, blocks]``, made anew where blocks have come or gone."""
+        if self._table is None:
+            self._table = self._on_device([table.blocks for table in self.tables], torch.int32)
+        return self._table
+
+    def _lies_in_order(self, layer: int) -> bool:
+        """True if a layer's rows are plain numbers, fill the blocks of each sequence in order, and are all seen."""
+        is_plain = all(store.kv_format in PLAIN for store in self.stores)
+        return is_plain and self.rows[layer] is None and self.shape.layers[layer].kind == "full"
+
+    def _can_be_read_in_place(self, layer: int, new_keys: torch.Tensor) -> bool:
+        is_as_stored = all(store.memory.dtype == new_keys.dtype for store in self.stores)
+        return new_keys.shape[2] == 1 and is_as_stored and self._lies_in_order(layer)
 
     def _rows(self, layer: int) -> torch.Tensor:
         rows = self.rows[layer]
@@ -355,17 +456,19 @@ class PagedCache(Cache):
             raise ValueError(f"the batch has {batch} sequences; this cache was made for {len(self.tables)}")
         self._common_length()
         self._require_free(sum(table.blocks_needed(new) for table in self.tables))
+        blocks_before = len(self.tables[0].blocks)
         for sequence, table in enumerate(self.tables):
             for source, target in table.append(new):
                 self._copy_block(sequence, source, target)
-        self.new_slots = self._as_slots([table.slots(-new) for table in self.tables])
-        tokens = range(self.tokens_seen, self.tokens_seen + new)
-        self.new_tokens = torch.tensor(tokens, dtype=torch.int32, device=self.slots.device)
-        self.slots = torch.cat([self.slots, self.new_slots], dim=1)
+        if len(self.tables[0].blocks) > blocks_before:
+            self._table = None
+        tokens = torch.arange(self.tokens_seen, self.tokens_seen + new, dtype=torch.int32, device=self.slots.device)
+        self._new = Places(self._on_device([table.slots(-new) for table in self.tables]), tokens)
+        self.slots = torch.cat([self.slots, self._new.slots], dim=1)
         self.tokens_seen += new
 
     def _copy_block(self, sequence: int, source: int, target: int) -> None:
-        size = self.pool.block_size
+        size, self._table = self.pool.block_size, None
         old, new = slice(source * size, (source + 1) * size), slice(target * size, (target + 1) * size)
         for store in self.stores:
             store.copy_slots(old, new)
@@ -379,13 +482,13 @@ class PagedCache(Cache):
 
     def _first_changes(self, alive: int) -> list[int]:
         """Per sequence the first place whose row compaction moves; ``alive`` where none does."""
-        targets = self._as_slots([table.slots()[:alive] for table in self.tables])[:, None]
+        targets = self._on_device([table.slots()[:alive] for table in self.tables])[:, None]
         moved = torch.stack([(self._rows(i) != targets).any(1) for i in range(self.shape.n_layers)]).any(0)
         return torch.where(moved.any(1), moved.int().argmax(1), alive).tolist()
 
     def _slide(self, sequences: list[int], first: int, alive: int) -> None:
         """Move the rows from place ``first`` on to the first slots of the tables; layer by layer, sequences at once."""
-        targets = self._as_slots([self.tables[sequence].slots()[first:alive] for sequence in sequences])
+        targets = self._on_device([self.tables[sequence].slots()[first:alive] for sequence in sequences])
         for i in range(self.shape.n_layers):
             self._move(i, self._rows(i)[sequences, :, first:], targets)
 

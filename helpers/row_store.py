@@ -55,6 +55,10 @@ class RowStore:
         """Rows in ``slots`` ``[batch, n_kv_heads, n]``, each head its own: ``[batch, n_kv_heads, n, dim]``."""
         return self._decode(layer, self._pick(layer, slots), dtype)
 
+    def blocks(self, layer: int, block_size: int) -> torch.Tensor:
+        """The memory of a layer itself, by blocks: ``[num_blocks, block_size, n_kv_heads, dim]``, in a plain format."""
+        return self.memory[layer].unflatten(0, (-1, block_size))
+
     def move(self, layer: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
         """Copy rows, each head its own, from slots ``[batch, n_kv_heads, n]`` to ``[batch, n]``, which may overlap."""
         rows = self._pick(layer, sources)  # a copy, so a target may be a later source

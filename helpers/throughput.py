@@ -6,6 +6,9 @@ Beside every figure stands the memory bandwidth that it needs at least, and the 
 The weights are random, and so are the rows that fill the cache: what is timed is real, but no text was read and nothing
 was prefilled, since neither the time nor the bytes of a step depend on what the numbers are. What TriAttention keeps is
 chance too: survivors lie scattered over the whole cache, so that nearly all of them have to be moved.
+
+Where a paged kernel works, rows are read in place, and on a GPU the step is recorded; the report says what was used,
+and why not the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,11 +23,11 @@ from typing import Any
 import torch
 from transformers import AutoConfig, StaticCache
 
-from helpers.attention import attending
 from helpers.bench import Row, append_random, random_model, random_policy
 from helpers.block_pool import blocks_for
 from helpers.capacity import format_of, sequence_bytes, weights_read
 from helpers.catalog import GB, GiB, find_model
+from helpers.decode_step import DecodeStep
 from helpers.devices import (
     busiest,
     command_of,
@@ -35,15 +37,14 @@ from helpers.devices import (
     new_parser,
     new_report,
     release,
-    seconds_of,
-    synchronize,
 )
 from helpers.eviction import Compressor
 from helpers.footprint import KVShape, format_bytes, require_count
-from helpers.generate import predict_next
+from helpers.in_place import READERS
 from helpers.measure import weight_bytes
 from helpers.models import pick_dtype, require_memory
 from helpers.paged_cache import PagedCache
+from helpers.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 
 FULL, HALF, STATIC, TRI = (
     "full attention",
@@ -63,7 +64,8 @@ MEANING = {
     "read_bytes": "what a step must read at least: each weight but the input embedding once, each row alive once",
     "bandwidth": "read_bytes over the time of a step, compactions included",
     "floor_share": "the time that read_bytes take at copy_bandwidth, over the time of a step",
-    "gather_bytes": "what this code moves beyond that: rows gathered from blocks are written once and read once more",
+    "gather_bytes": "moved beyond that where rows are gathered: each is written once and read once more",
+    "way": "how rows are read, whether the step is a replayed recording, and why not otherwise",
     "busiest": "seconds of a step in which the device was busy, and its longest parts; else it waited for the program",
     HALF: "the mean over a whole thought, since the time of a step grows evenly with the tokens",
     STATIC: "transformers' StaticCache, which gathers nothing",
@@ -125,23 +127,6 @@ class Case:
     budget: int | None = None
 
 
-@dataclass
-class Timing:
-    """One timed run.
-
-    Attributes:
-        seconds: in all, compressions included.
-        rows: rows alive per sequence, the mean over the steps.
-        blocks_held: at the peak; 0 for a cache without blocks.
-        compactions: seconds of each, scoring and moving together.
-    """
-
-    seconds: float
-    rows: float
-    blocks_held: int
-    compactions: list[float]
-
-
 TINY_CONFIG = {
     "model_type": "qwen3", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
     "hidden_size": 32, "intermediate_size": 32, "vocab_size": 64, "tie_word_embeddings": False,
@@ -149,29 +134,7 @@ TINY_CONFIG = {
 TINY = Plan(TINY_CONFIG, tokens=256, budgets=(32, 64), interval=16, cycles=2, memory=2**20)
 
 
-@torch.inference_mode()
-def decode(model: Any, cache: Any, batch: int, steps: int, compressor: Compressor | None = None) -> Timing:
-    """Decode ``steps`` tokens in each of ``batch`` sequences and take the time.
-
-    The device is waited for at both ends and around a compression, never within a step.
-    """
-    device, rows, blocks, compactions = model.device, 0, 0, []
-    paged = isinstance(cache, PagedCache)
-    tokens = torch.ones(batch, dtype=torch.long, device=device)
-    with attending(model, compressor and compressor.policy):
-        synchronize(device)
-        started = time.perf_counter()
-        for _ in range(steps):
-            tokens = predict_next(model, tokens[:, None], cache)
-            rows = rows + (cache.alive() if paged else cache.get_seq_length())  # on a GPU the latter is a tensor there
-            blocks = max(blocks, cache.pool.num_held_blocks if paged else 0)
-            if compressor is not None and compressor.room(cache) <= 0:
-                compactions.append(seconds_of(device, lambda: compressor.after_pass(cache)))
-        synchronize(device)
-    return Timing(time.perf_counter() - started, float(rows) / steps, blocks, compactions)
-
-
-def measure(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) -> dict[str, Any]:
+def measure(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float, way: Way = GATHERING) -> dict[str, Any]:
     """Fill a cache, warm up, time, and look where the time goes: one line of the table.
 
     Args:
@@ -180,38 +143,44 @@ def measure(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) ->
         case: the candidate.
         batch: sequences.
         bandwidth: the device's copy bandwidth in bytes per second.
+        way: how a step over a ``PagedCache`` is done.
     """
     cache, compressor = _new_cache(model, plan, case, batch)
+    in_place = way.reader is not None and case.name != STATIC
+    how = {"compressor": compressor}
+    if in_place:
+        how |= {"step": DecodeStep(model, cache, case.rows, way.recorded), "reader": way.reader}
     later = 0 if compressor else plan.steps + PROFILED  # rows that come after the warm-up and are not taken back
     append_random(cache, model, case.rows - WARM - later, batch)
-    decode(model, cache, batch, WARM, compressor)
-    timing = decode(model, cache, batch, plan.steps, compressor)
-    parts = busiest(model.device, lambda: decode(model, cache, batch, PROFILED, compressor))
+    decode(model, cache, batch, WARM, **how)
+    timing = decode(model, cache, batch, plan.steps, **how)
+    parts = busiest(model.device, lambda: decode(model, cache, batch, PROFILED, **how))
     parts = {"seconds": parts["seconds"] / PROFILED, "parts": [[name, s / PROFILED] for name, s in parts["parts"]]}
-    return _line(model, plan, case, batch, timing, bandwidth) | _held(cache, timing) | {"busiest": parts}
+    line = _line(model, plan, case, batch, timing, bandwidth) | _held(cache, timing) | {"busiest": parts}
+    return line if case.name != STATIC and not in_place else line | {"gather_bytes": 0}
 
 
-def measure_largest(model: Any, plan: Plan, case: Case, bandwidth: float) -> dict[str, Any]:
+def measure_largest(model: Any, plan: Plan, case: Case, bandwidth: float, way: Way = GATHERING) -> dict[str, Any]:
     """As ``measure``, with as many sequences as fit. Where the prediction was too bold, a sixteenth less, and again.
 
     Raises:
         MemoryError: if not even one fits.
     """
-    batch = largest_batch(model, plan, case)
+    batch = largest_batch(model, plan, case, way)
     while batch:
-        line = attempt(model, plan, case, batch, bandwidth)
+        line = attempt(model, plan, case, batch, bandwidth, way)
         if "error" not in line:
             return line
         batch = batch * 15 // 16
-    needed = format_bytes(sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget)))
+    needed = format_bytes(bytes_each(model, case, way))
     free = format_bytes(free_bytes(model.device, plan.memory))
     raise MemoryError(f"{case.name} with {case.rows:,} rows takes {needed} per sequence; {free} are free")
 
 
-def attempt(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) -> dict[str, Any]:
+def attempt(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float, way: Way = GATHERING) -> dict[str, Any]:
     """As ``measure``; where the device runs out of memory, a line that says so."""
     try:
-        return measure(model, plan, case, batch, bandwidth)
+        return measure(model, plan, case, batch, bandwidth, way)
     except torch.OutOfMemoryError as error:
         said = str(error).splitlines()[0]
     finally:
@@ -219,40 +188,48 @@ def attempt(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float) ->
     return {"name": case.name, "budget": case.budget, "batch": batch, "error": said}
 
 
-def largest_batch(model: Any, plan: Plan, case: Case) -> int:
+def largest_batch(model: Any, plan: Plan, case: Case, way: Way = GATHERING) -> int:
     """Sequences that fit into the memory that is free now, with a little to spare."""
     free = free_bytes(model.device, plan.memory)
-    return (free - free // SPARE) // sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget))
+    return (free - free // SPARE) // bytes_each(model, case, way)
 
 
-def empty_step(model: Any, bandwidth: float) -> dict[str, float]:
+def bytes_each(model: Any, case: Case, way: Way) -> int:
+    """Bytes that one more sequence takes."""
+    return sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget), way.reader is None)
+
+
+def empty_step(model: Any, bandwidth: float, way: Way = GATHERING) -> dict[str, float]:
     """A step of one sequence whose cache weighs next to nothing: the weights, and the program around them."""
     cache = PagedCache.for_model(
         model, blocks_for(EMPTY_ROWS + 5 * WARM, BLOCK_SIZE), BLOCK_SIZE, format_of(model.dtype)
     )
     append_random(cache, model, EMPTY_ROWS)
-    decode(model, cache, 1, WARM)
-    seconds = decode(model, cache, 1, 4 * WARM).seconds / (4 * WARM)
+    how = {"reader": way.reader}
+    if way.reader is not None:
+        how["step"] = DecodeStep(model, cache, EMPTY_ROWS + 5 * WARM, way.recorded)
+    decode(model, cache, 1, WARM, **how)
+    seconds = decode(model, cache, 1, 4 * WARM, **how).seconds / (4 * WARM)
     return {"step_seconds": seconds, "floor_seconds": weights_read(model) / bandwidth}
 
 
-def table(model: Any, plan: Plan, bandwidth: float) -> Iterator[dict[str, Any]]:
+def table(model: Any, plan: Plan, bandwidth: float, way: Way = GATHERING) -> Iterator[dict[str, Any]]:
     """The lines, as they are measured. ``equal`` and ``largest`` say which comparison a line belongs to.
 
     Raises:
         MemoryError: if full attention cannot hold one sequence.
     """
     full = Case(FULL, plan.tokens)
-    line = measure_largest(model, plan, full, bandwidth)
+    line = measure_largest(model, plan, full, bandwidth, way)
     batch = plan.batch or line["batch"]
     yield line | {"equal": batch == line["batch"], "largest": True}
     others = [full] if batch != line["batch"] else []
     others += [Case(HALF, plan.tokens // 2), Case(STATIC, plan.tokens)]
     evicting = [Case(TRI, budget + plan.interval, budget) for budget in plan.budgets]
     for case in others + evicting:
-        yield attempt(model, plan, case, batch, bandwidth) | {"equal": True, "largest": False}
+        yield attempt(model, plan, case, batch, bandwidth, way) | {"equal": True, "largest": False}
     for case in evicting:
-        yield measure_largest(model, plan, case, bandwidth) | {"equal": False, "largest": True}
+        yield measure_largest(model, plan, case, bandwidth, way) | {"equal": False, "largest": True}
 
 
 def goals(lines: list[dict[str, Any]], budget: int = GOAL_BUDGET) -> list[Row]:
@@ -288,7 +265,7 @@ def print_line(line: dict[str, Any]) -> None:
     print("; ".join(parts), flush=True)
 
 
-def run(plan: Plan, device: str, command: str) -> dict[str, Any]:
+def run(plan: Plan, device: str, command: str, reader: str | None = None) -> dict[str, Any]:
     """Make the model, measure everything, print it line by line, and return the report.
 
     Raises:
@@ -300,8 +277,10 @@ def run(plan: Plan, device: str, command: str) -> dict[str, Any]:
     bandwidth = copy_bandwidth(device)
     model = random_model(plan.config, device, dtype)
     print(f"weights {format_bytes(weight_bytes(model))}, copies at {bandwidth / GB:,.1f} GB/s", flush=True)
-    lines, empty = [], empty_step(model, bandwidth)
-    for line in table(model, plan, bandwidth):
+    way = find_way(model, reader)
+    print(f"a step: {way.name}{', recorded' if way.recorded else ''}", *way.refused.items(), sep="; ", flush=True)
+    lines, empty = [], empty_step(model, bandwidth, way)
+    for line in table(model, plan, bandwidth, way):
         print_line(line)
         lines.append(line)
     reached = goals(lines)
@@ -309,7 +288,7 @@ def run(plan: Plan, device: str, command: str) -> dict[str, Any]:
         print(f"{row.what:45} {row.figure:28} {row.goal:14} {'reached' if row.reached else 'MISSED'}")
     facts = {"weights": "random", "dtype": str(dtype).removeprefix("torch."), "weight_bytes": weight_bytes(model)}
     head = new_report(command, device) | {"plan": asdict(plan), "model": facts, "meaning": MEANING}
-    measured = {"copy_bandwidth": bandwidth, "empty_step": empty, "lines": lines}
+    measured = {"way": asdict(way), "copy_bandwidth": bandwidth, "empty_step": empty, "lines": lines}
     return head | measured | {"goals": [asdict(row) for row in reached]}
 
 
@@ -322,10 +301,12 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=INTERVAL)
     parser.add_argument("--cycles", type=int, default=CYCLES, help="compressions that are timed")
     parser.add_argument("--batch", type=int, help="sequences at equal batch; else as many as full attention can hold")
+    parser.add_argument("--reader", choices=[GATHER, *READERS], help="how rows are read; else the best that works")
     parser.add_argument("--memory", type=float, help="GiB beside the weights, to play a smaller card")
     options = parser.parse_args()
     try:
-        report = run(_plan_of(options), options.device, command_of("helpers.throughput", parser, options))
+        command = command_of("helpers.throughput", parser, options)
+        report = run(_plan_of(options), options.device, command, options.reader)
     except (ValueError, MemoryError) as error:
         sys.exit(str(error))
     finish(report, options, "throughput.json")
@@ -369,7 +350,7 @@ def _line(model: Any, plan: Plan, case: Case, batch: int, timing: Timing, bandwi
         "bandwidth": read / step,
         "floor_seconds": read / bandwidth,
         "floor_share": read / bandwidth / step,
-        "gather_bytes": 0 if case.name == STATIC else 2 * kv_bytes,
+        "gather_bytes": 2 * kv_bytes,
         "compactions": len(costs),
         "compaction_seconds": statistics.median(costs) if costs else 0.0,
         "compaction_share": sum(costs) / timing.seconds,

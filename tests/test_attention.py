@@ -241,7 +241,9 @@ def test_attention_is_its_definition_number_by_number(seed, watched):
 
 
 class SimpleModel:
-    """All that ``attending`` asks of a model: an implementation that can be read and set."""
+    """All that ``attending`` asks of a model: where it is, and an implementation that can be read and set."""
+
+    device = torch.device("cpu")
 
     def __init__(self, settable=True):
         self.config, self.settable = SimpleNamespace(_attn_implementation="eager"), settable

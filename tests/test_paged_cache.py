@@ -264,6 +264,8 @@ def test_out_of_blocks_names_all_three_and_leaves_the_cache_usable():
         (torch.tensor([1, 1]).expand(BATCH, HEADS, -1), ["each once"]),
         (torch.tensor([1, 10]).expand(BATCH, HEADS, -1), ["10 rows alive"]),
         (torch.tensor([-1, 1]).expand(BATCH, HEADS, -1), ["10 rows alive"]),
+        (torch.zeros(LAYERS + 1, BATCH, HEADS, 1, dtype=torch.long), ["shape", "[2, 2"]),
+        (torch.tensor([3, 1]).expand(LAYERS, BATCH, HEADS, -1), ["ascending"]),
     ],
 )
 def test_a_wrong_eviction_is_refused_in_one_line(keep, words):
@@ -272,6 +274,24 @@ def test_a_wrong_eviction_is_refused_in_one_line(keep, words):
         cache.evict(keep)
     assert "\n" not in str(caught.value) and all(word in str(caught.value) for word in words)
     assert cache.alive() == 10
+
+
+@pytest.mark.parametrize("layer", [-1, LAYERS, True])
+def test_a_layer_that_is_not_there_is_refused_in_one_line(layer):
+    cache = fresh(tokens=10)
+    with pytest.raises(ValueError, match="layer is") as caught:
+        cache.evict(torch.tensor([0, 1]).expand(BATCH, HEADS, -1), layer)
+    assert "\n" not in str(caught.value)
+    assert [cache.alive(i) for i in range(LAYERS)] == [10] * LAYERS
+
+
+def test_all_layers_each_its_own_is_one_layer_after_the_other():
+    together, one_by_one = fresh(tokens=20), fresh(tokens=20)
+    keeps = [choose(20, 7, torch.Generator().manual_seed(i)) for i in range(LAYERS)]
+    together.evict(torch.stack(keeps))
+    for layer, keep in enumerate(keeps):
+        one_by_one.evict(keep, layer)
+        assert torch.equal(together.token_index(layer), one_by_one.token_index(layer))
 
 
 def test_layers_of_unequal_length_take_no_new_token():

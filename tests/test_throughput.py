@@ -9,7 +9,7 @@ import warnings
 import pytest
 import torch
 
-from helpers import devices, throughput
+from helpers import devices, in_place, throughput, timed_decode
 from helpers.bench import append_random, random_model
 from helpers.capacity import sequence_bytes, slot_bytes, weights_read
 from helpers.catalog import find_model
@@ -128,7 +128,7 @@ def test_the_largest_batch_fits_and_leaves_a_little(model, monkeypatch):
 def test_where_memory_runs_out_after_all_a_sixteenth_less_is_tried(model, monkeypatch):
     tried = []
 
-    def measure(model, plan, case, batch, bandwidth):
+    def measure(model, plan, case, batch, bandwidth, way):
         tried.append(batch)
         if batch > 28:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nAnd more.")
@@ -158,7 +158,7 @@ def test_not_even_one_sequence_fits(model):
 # --- Time ------------------------------------------------------------------------------------------------------------
 def test_the_device_is_waited_for_at_the_ends_and_at_compactions_alone(model, monkeypatch):
     waits = []
-    monkeypatch.setattr(throughput, "synchronize", waits.append)
+    monkeypatch.setattr(timed_decode, "synchronize", waits.append)
     monkeypatch.setattr(devices, "synchronize", waits.append)
     cache, compressor = throughput._new_cache(model, TINY, Case(TRI, 48, 32), 2)
     append_random(cache, model, 32, 2)
@@ -170,9 +170,9 @@ def test_the_device_is_waited_for_at_the_ends_and_at_compactions_alone(model, mo
 
 def test_decoded_tokens_are_the_model_s_own(model, monkeypatch):
     """What is timed is decoding: each step reads the token that the step before has predicted."""
-    read, predict_next = [], throughput.predict_next
+    read, predict_next = [], timed_decode.predict_next
     monkeypatch.setattr(
-        throughput, "predict_next", lambda m, ids, cache: (read.append(ids), predict_next(m, ids, cache))[1]
+        timed_decode, "predict_next", lambda m, ids, cache: (read.append(ids), predict_next(m, ids, cache))[1]
     )
     cache, _ = throughput._new_cache(model, TINY, Case(FULL, 32), 1)
     throughput.decode(model, cache, 1, 6)
@@ -180,6 +180,44 @@ def test_decoded_tokens_are_the_model_s_own(model, monkeypatch):
     with torch.inference_mode():
         said = model(tokens).logits.argmax(-1)
     assert tokens[0, 1:].tolist() == said[0, :-1].tolist()
+
+
+@pytest.mark.parametrize("case", [Case(FULL, 128), Case(TRI, 80, 64)], ids=lambda case: case.name)
+def test_read_in_place_the_same_rows_are_counted_and_none_is_gathered(model, case, monkeypatch):
+    monkeypatch.setitem(in_place.READERS, "flex", in_place.gather)
+    way, plan = timed_decode.Way("flex"), dataclasses.replace(TINY, tokens=128)
+    torch.manual_seed(0)
+    gathered = throughput.measure(model, plan, case, 3, BANDWIDTH)
+    torch.manual_seed(0)
+    read = throughput.measure(model, plan, case, 3, BANDWIDTH, way)
+    same = ("rows", "blocks_held", "bytes_held", "read_bytes", "compactions")
+    assert {name: gathered[name] for name in same} == {name: read[name] for name in same}
+    assert (gathered["gather_bytes"] > 0, read["gather_bytes"]) == (True, 0)
+    assert throughput.bytes_each(model, case, way) < throughput.bytes_each(model, case, timed_decode.GATHERING)
+
+
+def test_the_way_is_the_first_reader_that_works_and_the_report_says_why_not_the_others(model, monkeypatch):
+    assert timed_decode.find_way(model) == timed_decode.GATHERING  # on a CPU nobody asks for another
+    assert timed_decode.find_way(model, "gather") == timed_decode.GATHERING
+    refused = timed_decode.find_way(model, "flash")
+    assert (refused.name, list(refused.refused)) == ("gather", ["flash"])
+    assert "installed" in refused.refused["flash"]
+    monkeypatch.setattr(timed_decode, "is_cuda", lambda device: True)
+    monkeypatch.setattr(timed_decode, "why_not", lambda name, device: {"flash": "not there", "flex": None}[name])
+    for trouble in (None, "it cannot be captured"):
+        monkeypatch.setattr(timed_decode, "why_not_recorded", lambda model, name, trouble=trouble: trouble)
+        way = timed_decode.find_way(model)
+        expected = {"flash": "not there"} | ({"recording": trouble} if trouble else {})
+        assert (way.name, way.recorded, way.refused) == ("flex", trouble is None, expected)
+
+
+def test_a_recording_that_fails_is_a_line_not_a_crash(model, monkeypatch):
+    def refuse(self, tokens):
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nAnd more.")
+
+    monkeypatch.setattr(timed_decode.DecodeStep, "__call__", refuse)
+    said = timed_decode.why_not_recorded(model, "flex")
+    assert said == "CUDA error: operation not permitted when stream is capturing"
 
 
 # --- Goals -----------------------------------------------------------------------------------------------------------

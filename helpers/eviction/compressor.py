@@ -110,11 +110,7 @@ class Compressor:
         return torch.cat([prompt.expand(*best.shape[:-1], -1), best, recent.expand(*best.shape[:-1], -1)], dim=-1)
 
     def _evict(self, cache: PagedCache, keep: torch.Tensor) -> None:
-        if self.selection == "per_layer_per_head":
-            for layer, of_layer in enumerate(keep):
-                cache.evict(of_layer, layer)
-        else:
-            cache.evict(keep[0])
+        cache.evict(keep if self.selection == "per_layer_per_head" else keep[0])
         for layer, of_layer in enumerate(keep):
             self.policy.kept(layer, of_layer)
 

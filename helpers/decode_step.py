@@ -1,0 +1,82 @@
+"""One decoded token in each sequence of a batch, by a program that never changes: on a GPU it is recorded and replayed.
+
+A step of a large model is about a thousand short kernels, and Python hands over one after the other. Where a kernel is
+done sooner than the next is handed over, the GPU waits, and what is measured is Python. A CUDA graph hands over all of
+them at once. It repeats the same kernels on the same memory, so all that changes from step to step (the tokens, their
+positions, the slots, the block tables, the lengths) lies in tensors that stay where they are and are filled anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from helpers.block_pool import blocks_for
+from helpers.devices import is_cuda
+from helpers.paged_cache import PagedCache, Places, in_any_mode
+
+WARM_UPS = 3  # before recording, so that libraries have chosen their kernels and taken their memory
+
+
+class DecodeStep:
+    """Call it with the newest tokens ``[batch]`` for the next ones; within ``attending``, with a reader in place.
+
+    Args:
+        model: on the device of the cache.
+        cache: rows in order: never evicted, or compacted each time.
+        most_rows: the most rows that a sequence will hold.
+        recorded: replay a recording; the default on a GPU, and only there.
+
+    Raises:
+        ValueError: when called, if rows of the cache cannot be read in place.
+        OutOfBlocks: when called, if the pool is out of them.
+    """
+
+    @in_any_mode
+    def __init__(self, model: Any, cache: PagedCache, most_rows: int, recorded: bool | None = None) -> None:
+        batch, device = len(cache.tables), model.device
+        self.model, self.cache = model, cache
+        self.places = Places.of_one_token(batch, blocks_for(most_rows, cache.pool.block_size), device)
+        self.tokens = torch.zeros(batch, 1, dtype=torch.long, device=device)
+        self.position = torch.zeros(1, 1, dtype=torch.long, device=device)
+        self.recorded = is_cuda(device) if recorded is None else recorded
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    @torch.inference_mode()
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The likeliest next tokens ``[batch]``, valid until the next call."""
+        self.cache.reserve(self.places)
+        self.tokens.copy_(tokens[:, None])
+        self.position.fill_(self.cache.tokens_seen - 1)
+        if not self.recorded:
+            self._next = self._run()
+            return self._next
+        if self._graph is None:
+            self._graph, self._next = self._record()
+        self._graph.replay()
+        return self._next
+
+    def _run(self) -> torch.Tensor:
+        """The step itself. Run again without ``reserve``, it writes the same rows to the same slots."""
+        self.cache.places = self.places
+        try:
+            output = self.model(
+                self.tokens, position_ids=self.position, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+            )
+        finally:
+            self.cache.places = None
+        return output.logits[:, -1].argmax(-1)
+
+    def _record(self) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+        """Record the step, after some runs on a stream beside the main one, as CUDA asks for."""
+        beside, main = torch.cuda.Stream(), torch.cuda.current_stream()
+        beside.wait_stream(main)
+        with torch.cuda.stream(beside):
+            for _ in range(WARM_UPS):
+                self._run()
+        main.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            following = self._run()
+        return graph, following
