@@ -1,14 +1,18 @@
 """Reasoners that grew up with other numbers of KV heads: ``python -m helpers.reasoner.head_variants``.
 
 The same model, text, order and rates as the reasoner's, but shorter worksheets and a third of the tokens; the number of
-KV heads alone differs. Each is then examined, and its concentration R is noted on the way: does it grow with training?
+KV heads alone differs, and the start: each is trained from several. Each is then examined, and its concentration R is
+noted on the way: does it grow with training?
+
+Resumable: what stands in the data already is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,7 @@ from helpers.reasoner.tokenizer import make_tokenizer
 from helpers.reasoner.train import make_model, train
 
 OUT = DATA / "head_variants.json"
-KV_HEADS = (8, 4, 2, 1)
+KV_HEADS, SEEDS = (8, 4, 2, 1), 3
 TOKENS, LINES, BATCH_TOKENS = 4_500_000, 12, 4_000
 MARKS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the training after which R is taken
 EXAM = {"count": 200, "seed": 0}
@@ -57,21 +61,22 @@ def text_ids(tokenizer: Any, n_lines: int) -> torch.Tensor:
     return tokenizer([f"{s.prompt} {s.thought} {s.answer}" for s in sheets], return_tensors="pt").input_ids
 
 
-def grow(n_kv_heads: int, tokens: int, n_lines: int, device: str) -> dict[str, Any]:
+def grow(n_kv_heads: int, seed: int, tokens: int, n_lines: int, device: str) -> dict[str, Any]:
     """Train one variant and examine it: one line of the data."""
     torch.set_num_threads(1)  # two trainings of one thread each are done sooner than two of two, one after the other
     tokenizer = make_tokenizer()
     watcher = Concentrations(text_ids(tokenizer, n_lines), tokens)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     untrained = concentration(make_model(len(tokenizer), n_kv_heads).to(device), watcher.token_ids)
     watcher.noted.append({"tokens": 0, "R": untrained})
     with tempfile.TemporaryDirectory() as folder:
         rounds = {"budget": tokens, "longest_goal": n_lines, "batch_tokens": BATCH_TOKENS, "device": device}
-        model, _, progress = train(Path(folder), **rounds, n_kv_heads=n_kv_heads, on_step=watcher.note)
+        model, _, progress = train(Path(folder), **rounds, n_kv_heads=n_kv_heads, seed=seed, on_step=watcher.note)
     sheets = make_worksheets(n_lines=n_lines, **EXAM)
     texts = [text for i in range(0, len(sheets), 25) for text in complete(model, tokenizer, sheets[i : i + 25])]
     return {
         "n_kv_heads": n_kv_heads,
+        "seed": seed,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes_per_token_fp16": KVShape.from_config(model.config).bytes_per_token("fp16"),
         "tokens": progress.tokens,
@@ -88,16 +93,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=float, default=TOKENS)
     parser.add_argument("--lines", type=int, default=LINES)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="trainings per number of KV heads")
     parser.add_argument("--device", default=pick_device())
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    sizes = int(options.tokens), options.lines, options.device
+    sizes = {"tokens": int(options.tokens), "n_lines": options.lines, "device": options.device}
+    command = f"python -m helpers.reasoner.head_variants --tokens {sizes['tokens']} --lines {options.lines}"
+    report = new_report(command, options.device) | {"lines": options.lines, "exam": EXAM, "text": TEXT, "variants": []}
+    if options.out.exists():
+        report["variants"] = json.loads(options.out.read_text())["variants"]
+    done = {(variant["n_kv_heads"], variant["seed"]) for variant in report["variants"]}
+    todo = [pair for seed in range(options.seeds) for pair in ((heads, seed) for heads in KV_HEADS) if pair not in done]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        variants = [job.result() for job in [pool.submit(grow, n_kv_heads, *sizes) for n_kv_heads in KV_HEADS]]
-    command = f"python -m helpers.reasoner.head_variants --tokens {sizes[0]} --lines {options.lines}"
-    made = {"lines": options.lines, "exam": EXAM, "text": TEXT, "variants": variants}
-    save(new_report(command, options.device) | made, options.out)
+        for job in as_completed([pool.submit(grow, *pair, **sizes) for pair in todo]):
+            report["variants"].append(job.result())
+            report["variants"].sort(key=lambda variant: (-variant["n_kv_heads"], variant["seed"]))
+            save(report, options.out)
 
 
 if __name__ == "__main__":

@@ -184,14 +184,14 @@ def train(
     device: str,
     hiding_budget: int = 0,
     n_kv_heads: int = N_KV_HEADS,
+    seed: int = 0,
     on_step: Callable[[Any, Progress], None] = lambda model, progress: None,
 ) -> tuple[Any, Any, Progress]:
-    """Train and save; returns model, tokenizer and what was done.
+    """Train and save, ``budget`` tokens in round one; returns model, tokenizer and what was done. ``on_step`` sees all.
 
-    The first round takes ``budget`` tokens, the second ``hiding_budget``. It resumes from ``out/checkpoint.pt`` where
-    that exists. ``on_step`` is called with the model and the progress after each step.
+    It resumes from ``out/checkpoint.pt`` where that exists.
     """
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     model = make_model(len(tokenizer), n_kv_heads).to(device).train()
     optimizers, progress = make_optimizers(model), Progress()
@@ -199,12 +199,10 @@ def train(
     if checkpoint.exists():
         progress = _load(checkpoint, model, optimizers)
     started = saved = time.monotonic() - progress.seconds
-    total = budget + hiding_budget
-    with tqdm(total=total, initial=progress.tokens, unit="tok", unit_scale=True, mininterval=5) as bar:
-        while progress.tokens < total:
-            ids, prompt_length = make_batch(
-                tokenizer, progress.step, progress.longest, batch_tokens, evenly=progress.tokens >= budget
-            )
+    with tqdm(total=budget + hiding_budget, initial=progress.tokens, unit="tok", unit_scale=True, mininterval=5) as bar:
+        while progress.tokens < budget + hiding_budget:
+            evenly = progress.tokens >= budget
+            ids, prompt_length = make_batch(tokenizer, progress.step, progress.longest, batch_tokens, evenly)
             share, visible = _round(progress, budget, hiding_budget, ids.shape, prompt_length, device)
             loss = train_step(model, optimizers, ids.to(device), prompt_length, share, visible)
             progress.note(loss, ids.numel(), time.monotonic() - started, longest_goal)
