@@ -250,7 +250,7 @@ class PagedCache(Cache):
         places = self.places or self._new
         for store, states in zip(self.stores, (key_states, value_states), strict=True):
             store.write(layer_idx, places.slots.flatten(), states.transpose(1, 2).flatten(0, 1))
-        self.token_of_slot[layer_idx, places.slots] = places.tokens[None, :, None]
+        self.token_of_slot[layer_idx][places.slots] = places.tokens[None, :, None]
         if self.rows[layer_idx] is not None:
             fresh = places.slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
             self.rows[layer_idx] = torch.cat([self.rows[layer_idx], fresh], dim=-1)

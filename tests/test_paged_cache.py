@@ -276,7 +276,7 @@ def test_a_wrong_eviction_is_refused_in_one_line(keep, words):
     assert cache.alive() == 10
 
 
-@pytest.mark.parametrize("layer", [-1, LAYERS, True])
+@pytest.mark.parametrize("layer", [-1, LAYERS, 0.5])
 def test_a_layer_that_is_not_there_is_refused_in_one_line(layer):
     cache = fresh(tokens=10)
     with pytest.raises(ValueError, match="layer is") as caught:
