@@ -29,6 +29,7 @@ from helpers.layer_kv import KVFormat, split_format
 from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import WEIGHTS, Worksheet, make_worksheets
+from helpers.sweep import gold_ids
 
 FORMATS = ("fp16", "q8_0", "fp8_e4m3", "q5_0", "q4_0", "nvfp4")
 N_LINES, SEED, BATCH = 40, 3, 32
@@ -98,16 +99,15 @@ def output_errors(heard: Heard, kv_format: KVFormat) -> torch.Tensor:
     return (stored - true).norm(dim=-1) / true.norm(dim=-1)
 
 
-def gold_ids(loaded: Loaded, sheets: Sequence[Worksheet]) -> tuple[torch.Tensor, int]:
+def gold_and_length(loaded: Loaded, sheets: Sequence[Worksheet]) -> tuple[torch.Tensor, int]:
     """Prompt, right thought and right answer of worksheets of one length as token ids, and the prompt's length."""
-    texts = [f"{sheet.prompt} {sheet.thought} {sheet.answer}" for sheet in sheets]
-    token_ids = loaded.tokenizer(texts, return_tensors="pt").input_ids
+    token_ids = gold_ids(loaded, list(sheets))
     return token_ids, token_ids.shape[1] - len(sheets[0].thought.split()) - 1
 
 
 def wrong_tokens(loaded: Loaded, sheets: Sequence[Worksheet], kv_format: KVFormat) -> list[int]:
     """Tokens of thought and answer that each worksheet gets wrong while it is fed the right ones (``replay``)."""
-    token_ids, prompt_length = gold_ids(loaded, sheets)
+    token_ids, prompt_length = gold_and_length(loaded, sheets)
     num_blocks = len(sheets) * blocks_for(token_ids.shape[1], 16)
     cache = PagedCache.for_model(loaded.model, num_blocks, 16, kv_format, len(sheets))
     said = torch.tensor(replay(loaded.model, token_ids, prompt_length, cache).tokens)[:, :-1]
@@ -142,7 +142,7 @@ def measure_pair(loaded: Loaded, sheets: Sequence[Worksheet], kv_format: tuple[s
         for first in range(0, len(sheets), BATCH)
         for count in wrong_tokens(loaded, sheets[first : first + BATCH], kv_format)
     ]
-    token_ids, prompt_length = gold_ids(loaded, sheets[:4])
+    token_ids, prompt_length = gold_and_length(loaded, sheets[:4])
     outputs = measure_outputs(listen(loaded.model, token_ids), kv_format, prompt_length)
     right = "".join("01"[not count] for count in wrong)  # one digit per worksheet
     return {"k": kv_format[0], "v": kv_format[1], "right": right, "wrong_tokens": sum(wrong), **outputs}
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DATA)
     options = parser.parse_args()
     loaded, sheets = load_reasoner(), make_worksheets(options.worksheets, N_LINES, SEED)
-    token_ids, prompt_length = gold_ids(loaded, sheets[:4])
+    token_ids, prompt_length = gold_and_length(loaded, sheets[:4])
     heard = listen(loaded.model, token_ids)
     report = {
         "command": f"python -m helpers.fidelity --worksheets {options.worksheets}",

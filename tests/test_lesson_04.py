@@ -42,7 +42,7 @@ def course():
 
 @pytest.fixture(scope="module")
 def heard(course):
-    return fidelity.listen(course.model, fidelity.gold_ids(course, make_worksheets(1, 8, 3))[0])
+    return fidelity.listen(course.model, fidelity.gold_and_length(course, make_worksheets(1, 8, 3))[0])
 
 
 def test_what_was_heard_is_what_attention_is_given(course, heard):
@@ -83,13 +83,13 @@ def test_nvfp4_is_given_its_tensor_scale():
 
 def test_the_prompt_ends_where_the_thought_begins(course):
     [sheet] = make_worksheets(1, 8, 3)
-    ids, prompt_length = fidelity.gold_ids(course, [sheet])
+    ids, prompt_length = fidelity.gold_and_length(course, [sheet])
     assert course.tokenizer.decode(ids[0, prompt_length:]) == f"{sheet.thought} {sheet.answer}"
 
 
 def test_wrong_tokens_are_those_that_one_plain_pass_gets_wrong(course):
     sheets = make_worksheets(6, 44, 3)  # longer than it was trained on, so that some tokens are wrong
-    ids, prompt_length = fidelity.gold_ids(course, sheets)
+    ids, prompt_length = fidelity.gold_and_length(course, sheets)
     with torch.inference_mode():
         said = course.model(ids).logits[:, prompt_length - 1 : -1].argmax(-1)
     expected = (said != ids[:, prompt_length:]).sum(1).tolist()
@@ -117,7 +117,7 @@ def test_the_table_is_complete():
 
 def test_the_table_agrees_with_a_fresh_measurement(course, heard):
     table = load_table()
-    ids, prompt_length = fidelity.gold_ids(course, make_worksheets(4, fidelity.N_LINES, fidelity.SEED))
+    ids, prompt_length = fidelity.gold_and_length(course, make_worksheets(4, fidelity.N_LINES, fidelity.SEED))
     fresh = fidelity.listen(course.model, ids)
     for name in fidelity.FORMATS:
         assert fidelity.measure_rows(fresh, name) == pytest.approx(table.facts["rows"][name], rel=0.01)
