@@ -328,11 +328,12 @@ class PagedCache(Cache):
     @in_any_mode
     def release_empty_blocks(self) -> int:
         """Give back the blocks in which every slot is dead in every head and layer; returns how many became free."""
-        freed = 0
-        for sequence, table in enumerate(self.tables):
-            live = {block for i in range(self.shape.n_layers) for block in self._live_blocks(i, sequence)}
-            freed += table.release(i for i, block in enumerate(table.blocks) if block not in live)
-        self._table = None
+        lives = torch.zeros(len(self.tables), self.pool.num_blocks, dtype=torch.bool, device=self.slots.device)
+        for i in range(self.shape.n_layers):
+            lives.scatter_(1, (self._rows(i) // self.pool.block_size).flatten(1), True)
+        self._table, freed = None, 0
+        for table, live in zip(self.tables, lives.tolist(), strict=True):
+            freed += table.release(i for i, block in enumerate(table.blocks) if not live[block])
         return freed
 
     @in_any_mode
@@ -476,9 +477,6 @@ class PagedCache(Cache):
         for slots in [self.slots, *(rows for rows in self.rows if rows is not None)]:
             own = slots[sequence]
             own[own // size == source] += (target - source) * size
-
-    def _live_blocks(self, layer: int, sequence: int) -> list[int]:
-        return (self._rows(layer)[sequence] // self.pool.block_size).unique().tolist()
 
     def _first_changes(self, alive: int) -> list[int]:
         """Per sequence the first place whose row compaction moves; ``alive`` where none does."""
