@@ -24,13 +24,13 @@ def slot_bytes(shape: KVShape, itemsize: int, scored: bool, gathered: bool = Tru
 
     Its number stands in a list, which is there twice while it grows. Where attention gathers, the rows of one layer at
     a time lie in buffers an eighth larger than needed. Where rows are scored, the keys of one layer are gathered in any
-    case and are there in float32, about four times over; and until rows have moved, each has its slot and its score
-    written down.
+    case (what scoring makes of them is made for a few sequences at a time); and until rows have moved, each has its
+    slot and its score written down.
     """
     width, rows = shape.n_kv_heads * shape.head_dim, shape.n_layers * shape.n_kv_heads
     row = 2 * width * itemsize
     buffers = (row if gathered else row // 2 if scored else 0) * 9 // 8
-    work = 4 * 4 * width + rows * (8 + 4 + 4) if scored else 0
+    work = rows * (8 + 4 + 4) if scored else 0
     return row * shape.n_layers + 4 * rows + 2 * 8 + buffers + work
 
 

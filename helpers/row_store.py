@@ -11,7 +11,15 @@ import torch
 from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.layer_kv import row_bytes
 
+# Numbers that a compression works on at once. On a CPU fresh memory costs more than what is done in it, and large
+# pieces are always fresh; on a GPU it is room that sequences could have had.
+AT_ONCE = {"cpu": 2**22, "cuda": 2**26}
 PLAIN = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def sequences_at_once(rows: torch.Tensor) -> int:
+    """How many sequences of a batch to work on at once, at least one, for rows ``[batch, n_kv_heads, n, dim]``."""
+    return max(1, AT_ONCE.get(rows.device.type, AT_ONCE["cpu"]) // max(1, rows[0].numel()))
 
 
 class RowStore:
@@ -60,9 +68,14 @@ class RowStore:
         return self.memory[layer].unflatten(0, (-1, block_size))
 
     def move(self, layer: int, sources: torch.Tensor, targets: torch.Tensor) -> None:
-        """Copy rows, each head its own, from slots ``[batch, n_kv_heads, n]`` to ``[batch, n]``, which may overlap."""
-        rows = self._pick(layer, sources)  # a copy, so a target may be a later source
-        self.memory[layer].index_copy_(0, targets.flatten(), rows.transpose(1, 2).flatten(0, 1))
+        """Copy rows, each head its own, from slots ``[batch, n_kv_heads, n]`` to ``[batch, n]``.
+
+        They may overlap within a sequence; no sequence moves rows to where another's lie.
+        """
+        count = sequences_at_once(sources[..., None].expand(*sources.shape, self.memory.shape[-1]))
+        for some, their_targets in zip(sources.split(count), targets.split(count), strict=True):
+            rows = self._pick(layer, some)  # a copy, so a target may be a later source of the same sequence
+            self.memory[layer].index_copy_(0, their_targets.flatten(), rows.transpose(1, 2).flatten(0, 1))
 
     def copy_slots(self, source: slice, target: slice) -> None:
         """Copy whole slots, in all layers."""

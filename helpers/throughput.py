@@ -44,14 +44,10 @@ from helpers.in_place import READERS
 from helpers.measure import weight_bytes
 from helpers.models import pick_dtype, require_memory
 from helpers.paged_cache import PagedCache
+from helpers.throughput_data import FULL, TRI
 from helpers.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 
-FULL, HALF, STATIC, TRI = (
-    "full attention",
-    "full attention, half the tokens",
-    "full attention, in place",
-    "TriAttention",
-)
+HALF, STATIC = "full attention, half the tokens", "full attention, in place"
 SHAPE, TOKENS, BUDGETS = "Qwen3-8B", 32768, (1024, 2048, 3072, 4096)
 INTERVAL, BLOCK_SIZE, CYCLES = 128, 16, 3
 WARM, PROFILED = 8, 4  # steps before the timed ones, and steps whose parts are looked at behind them
@@ -77,7 +73,8 @@ class Plan:
     """What is measured.
 
     Attributes:
-        config: the ``config.json`` of the model's shape.
+        shape: name of the model whose shape it is.
+        config: its ``config.json``.
         tokens: length of the thought, at which full attention is timed.
         budgets: of TriAttention.
         interval: tokens between two compressions.
@@ -89,6 +86,7 @@ class Plan:
         ValueError: if a size is out of range.
     """
 
+    shape: str
     config: dict[str, Any] = field(repr=False)
     tokens: int = TOKENS
     budgets: tuple[int, ...] = BUDGETS
@@ -131,7 +129,7 @@ TINY_CONFIG = {
     "model_type": "qwen3", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
     "hidden_size": 32, "intermediate_size": 32, "vocab_size": 64, "tie_word_embeddings": False,
 }  # fmt: skip
-TINY = Plan(TINY_CONFIG, tokens=256, budgets=(32, 64), interval=16, cycles=2, memory=2**20)
+TINY = Plan("tiny", TINY_CONFIG, tokens=256, budgets=(32, 64), interval=16, cycles=2, memory=2**20)
 
 
 def measure(model: Any, plan: Plan, case: Case, batch: int, bandwidth: float, way: Way = GATHERING) -> dict[str, Any]:
@@ -317,7 +315,7 @@ def _plan_of(options: argparse.Namespace) -> Plan:
         return TINY
     memory = None if options.memory is None else int(options.memory * GiB)
     sizes = (options.tokens, tuple(options.budgets), options.interval, options.cycles, options.batch, memory)
-    return Plan(find_model(options.shape).config, *sizes)
+    return Plan(options.shape, find_model(options.shape).config, *sizes)
 
 
 def _new_cache(model: Any, plan: Plan, case: Case, batch: int) -> tuple[Any, Compressor | None]:

@@ -37,6 +37,14 @@ def test_sharing_draws_every_head_and_a_line_from_each_query_head():
     assert any("4,096 bytes" in text.get_text() for text in ax.texts)
 
 
+def test_answers_by_sharing_draws_every_training_and_their_means():
+    [ax] = drawn(heads.answers_by_sharing({8: (4096, [0.9, 1.0, 0.2]), 1: (512, [0.5, 0.4, 0.6])}))
+    means, *trainings = ax.lines
+    assert means.get_ydata() == pytest.approx([0.7, 0.5])
+    assert [line.get_ydata().tolist() for line in trainings] == [[0.9, 1.0, 0.2], [0.5, 0.4, 0.6]]
+    assert [text.get_text() for text in ax.texts] == ["8 KV heads", "1 KV head"]
+
+
 def test_a_line_ends_at_the_kv_head_of_its_group():
     [ax] = drawn(heads.sharing(4, {"GQA": (2, 1)}))
     assert [line.get_xdata()[1] for line in ax.lines] == [0.5, 0.5, 2.5, 2.5]

@@ -205,6 +205,12 @@ def act(pairs, i, rng, generator):
         pairs[i] = (cache, Dense())
 
 
+@pytest.fixture(params=["one sequence at a time", "all at once"])
+def at_once(request, monkeypatch):
+    monkeypatch.setattr("helpers.row_store.AT_ONCE", {"cpu": 1 if request.param == "one sequence at a time" else 2**22})
+
+
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("seed", range(6))
 def test_random_calls_agree_with_a_dense_reference(seed):
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)

@@ -16,6 +16,7 @@ from helpers.catalog import find_model
 from helpers.footprint import KVShape
 from helpers.measure import reachable_bytes, weight_bytes
 from helpers.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
+from helpers.throughput_data import load_throughput
 
 BANDWIDTH = 1e9
 TOKEN = 2 * 2 * 2 * 16 * 4  # bytes of one token's rows: K and V, 2 layers, 2 KV heads, head_dim 16, float32
@@ -115,7 +116,7 @@ def test_slot_bytes_of_a_published_shape():
     shape = KVShape.from_config(find_model("Qwen3-8B").config)
     plain = 147_456 + 4 * 36 * 8 + 2 * 8 + 4_096 * 9 // 8
     assert slot_bytes(shape, 2, scored=False) == plain
-    assert slot_bytes(shape, 2, scored=True) == plain + 4 * 4_096 + 36 * 8 * 16
+    assert slot_bytes(shape, 2, scored=True) == plain + 36 * 8 * 16
 
 
 def test_the_largest_batch_fits_and_leaves_a_little(model, monkeypatch):
@@ -262,6 +263,25 @@ def test_no_goal_is_judged_where_a_line_is_missing(spoil):
     assert throughput.goals(lines) == []
 
 
+# --- Read back -------------------------------------------------------------------------------------------------------
+def test_the_table_is_read_back(lines, tmp_path):
+    report = devices.new_report("a command") | {"plan": dataclasses.asdict(TINY)}
+    failed = {"name": TRI, "budget": 32, "batch": 99, "equal": False, "largest": True, "error": "out of memory"}
+    devices.save(report | {"lines": [*lines, failed]}, tmp_path / "x.json")
+    table = load_throughput(tmp_path / "x.json")
+    assert (table.shape, table.tokens) == ("tiny", 256)
+    assert len(table.equal) + len(table.largest) == 1 + len(lines)  # full attention is in both
+    for which in ("equal", "largest"):
+        full, tri = pick(lines, FULL, None, which), pick(lines, TRI, 64, which)
+        speed, smaller = table.ratios(which, 64)
+        assert speed == tri["tokens_per_second"] / full["tokens_per_second"]
+        assert smaller == full["bytes_held"] / tri["bytes_held"]
+    assert str(table.equal[0]).startswith("full attention  ")
+    assert "TriAttention, budget 64" in str(table.equal[-1])
+    with pytest.raises(ValueError, match="no TriAttention with budget 3072 at equal batch"):
+        table.ratios("equal", 3072)
+
+
 # --- The command -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("sizes", "message"),
@@ -312,4 +332,4 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
     monkeypatch.setattr("helpers.models.free_memory", lambda device: 2**30)
     monkeypatch.setattr(throughput, "random_model", None)
     with pytest.raises(MemoryError, match="30.5 GiB for weights"):
-        throughput.run(Plan(find_model("Qwen3-8B").config), "cpu", "")
+        throughput.run(Plan("Qwen3-8B", find_model("Qwen3-8B").config), "cpu", "")

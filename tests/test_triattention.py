@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from helpers.eviction import Compressor, TriAttention
+from helpers import row_store
+from helpers.eviction import Compressor, TriAttention, triattention
 from helpers.eviction.triattention import score
 from helpers.footprint import KVShape
 from helpers.generate import generate
@@ -450,6 +451,21 @@ def assert_same(one, other, layers=slice(None)):
 @pytest.fixture(scope="module")
 def qwen():
     return lively(MODELS["Qwen3"])
+
+
+@pytest.mark.parametrize("at_once", [1, 2 * 40 * 16, 2 * 2 * 40 * 16 + 5, 2**22])
+def test_a_batch_is_scored_some_sequences_at_a_time_with_the_same_result(at_once, monkeypatch):
+    """By the number of keys that may be scored at once: one sequence at least, two, or all five."""
+    make = torch.Generator().manual_seed(3)
+    q_mean = torch.randn(1, 4, 8, dtype=torch.complex64, generator=make)
+    policy = TriAttention(q_mean, q_mean.abs() + 0.1, torch.rand(8, generator=make), horizon=64)
+    keys = torch.randn(5, 2, 40, 16, generator=make)
+    wanted = torch.stack([policy.score(0, each, 100) for each in keys])
+    sizes, score = [], triattention.score
+    monkeypatch.setattr(triattention, "score", lambda keys, *rest: (sizes.append(len(keys)), score(keys, *rest))[1])
+    monkeypatch.setattr(row_store, "AT_ONCE", {"cpu": at_once})
+    assert torch.allclose(policy.score(0, keys, 100), wanted, atol=1e-6)
+    assert sizes == {1: [1] * 5, 2 * 40 * 16: [1] * 5, 2 * 2 * 40 * 16 + 5: [2, 2, 1], 2**22: [5]}[at_once]
 
 
 def test_one_text_and_a_batch_of_one_are_the_same(qwen):

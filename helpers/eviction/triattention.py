@@ -24,6 +24,7 @@ import torch
 from helpers.attention import attending
 from helpers.eviction.policy import Policy
 from helpers.footprint import KVShape, require_count
+from helpers.row_store import sequences_at_once
 
 AGGREGATIONS = ("mean", "max")
 LEAST_TOKENS = 128  # the mean of so few unrelated unit vectors is still 0.08 long, where it should be 0
@@ -171,7 +172,11 @@ class TriAttention(Policy):
     def score(self, layer: int, keys: torch.Tensor, position: int) -> torch.Tensor:
         """See ``Policy.score``. One score per query head; keys may also be ``[n_kv_heads, rows, head_dim]``."""
         statistics = self.q_mean[layer], self.q_abs_mean[layer], self.omega
-        return score(in_halves(keys, self.n_turning), *statistics, position, self.offsets, self.aggregation)
+        arguments = *statistics, position, self.offsets, self.aggregation
+        if keys.ndim == 3:
+            return score(in_halves(keys, self.n_turning), *arguments)
+        parts = keys.split(sequences_at_once(keys))
+        return torch.cat([score(in_halves(part, self.n_turning), *arguments) for part in parts])
 
 
 def turn_back(rotated: torch.Tensor, omega: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

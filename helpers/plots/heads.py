@@ -144,3 +144,29 @@ def ways_to_keep(tokens: Sequence[int], lines: dict[str, Sequence[float]], at: i
     ax.minorticks_off()
     ax.legend(loc="upper left", frameon=False)
     return figure
+
+
+def answers_by_sharing(trainings: dict[int, tuple[float, Sequence[float]]]) -> Figure:
+    """Share of answers that are right over the bytes of a token: a dot per training, a line through their means.
+
+    Args:
+        trainings: by KV heads, bytes per token, and the share of each training from another start.
+    """
+    figure, ax = new_axes("bytes per token", "answers right")
+    costs = [cost for cost, _ in trainings.values()]
+    means = [sum(shares) / len(shares) for _, shares in trainings.values()]
+    ax.plot(costs, means, "--", color=GREY, linewidth=1.2, label="mean")
+    for i, (n_kv_heads, (cost, shares)) in enumerate(trainings.items()):
+        ax.plot([cost] * len(shares), shares, "o", color=BLUE, markersize=9, alpha=0.6, label="" if i else "a training")
+        note = f"{n_kv_heads} KV head{'s' * (n_kv_heads > 1)}"
+        ax.annotate(note, (cost, max(shares)), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=10)
+    ax.set_xscale("log", base=2)
+    ax.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
+    ax.xaxis.set_major_locator(FixedLocator(costs))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:,.0f}"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
+    ax.set_ylim(0, 1.15)
+    ax.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    ax.legend(loc="lower right", frameon=False)
+    return figure

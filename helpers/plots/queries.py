@@ -76,6 +76,26 @@ def concentrations(
     return figure
 
 
+def concentration_in_training(courses: dict[int, Sequence[Sequence[tuple[int, float]]]]) -> Figure:
+    """Mean R over the tokens of a training, one line per training.
+
+    Args:
+        courses: by KV heads, for each training the tokens read and R there; the first of each is the untrained model.
+    """
+    figure, ax = new_axes("tokens of training (millions)", "mean R, 2 strongest bands")
+    looks = zip(("o", "s", "D", "^"), (BLUE, ORANGE, GREEN, RED), strict=True)
+    for (n_kv_heads, trainings), (mark, colour) in zip(courses.items(), looks, strict=False):
+        for i, course in enumerate(trainings):
+            label = "" if i else f"{n_kv_heads} KV head{'s' * (n_kv_heads > 1)}"
+            millions = [tokens / 1e6 for tokens, _ in course]
+            values = [value for _, value in course]
+            ax.plot(millions, values, f"-{mark}", color=colour, markersize=5, linewidth=1.2, alpha=0.8, label=label)
+    ax.set_ylim(0, 1)
+    ax.set_xlim(-0.1, None)
+    ax.legend(loc="upper right", frameon=False, ncols=2)
+    return figure
+
+
 @dataclass(frozen=True)
 class Series:
     """What one head gives one key over distance: the measured mean logits, and the series' prediction of them."""

@@ -29,7 +29,7 @@ from helpers.reasoner.tokenizer import make_tokenizer
 from helpers.reasoner.train import make_model, train
 
 OUT = DATA / "head_variants.json"
-KV_HEADS, SEEDS = (8, 4, 2, 1), 3
+KV_HEADS, SEEDS = (8, 4, 2, 1), 2
 TOKENS, LINES, BATCH_TOKENS = 4_500_000, 12, 4_000
 MARKS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the training after which R is taken
 EXAM = {"count": 200, "seed": 0}
@@ -99,7 +99,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     sizes = {"tokens": int(options.tokens), "n_lines": options.lines, "device": options.device}
-    command = f"python -m helpers.reasoner.head_variants --tokens {sizes['tokens']} --lines {options.lines}"
+    words = f"--tokens {sizes['tokens']} --lines {options.lines} --seeds {options.seeds}"
+    command = f"python -m helpers.reasoner.head_variants {words}"
     report = new_report(command, options.device) | {"lines": options.lines, "exam": EXAM, "text": TEXT, "variants": []}
     if options.out.exists():
         report["variants"] = json.loads(options.out.read_text())["variants"]
