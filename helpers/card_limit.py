@@ -4,6 +4,9 @@ PyTorch is forbidden more than the cap. A ballast stands for the 4-bit weights: 
 it runs a thin twin, a real model with the layers and KV heads of the large one and next to no width, so that the cache
 is the large model's to the byte. Full attention goes on until memory is out; with TriAttention the same run goes on.
 
+Without such a GPU, ``--device cpu`` does the same to this process, where Linux can limit it: its memory then holds the
+caches, and the ballast is a claim to memory that is never written.
+
 Most tokens are not decoded: their rows are random, for memory does not ask what is in it. The twin decodes one token in
 so many (``--stride``), or every one with ``--stride 1``.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -20,28 +24,39 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from helpers import address_space
 from helpers.attention import attending
 from helpers.bench import append_random, random_model, random_policy
 from helpers.block_pool import OutOfBlocks, blocks_for
 from helpers.capacity import format_of, slot_bytes
 from helpers.catalog import GiB, MiB, find_model
-from helpers.devices import command_of, finish, is_cuda, new_parser, new_report, release, synchronize
+from helpers.devices import (
+    command_of,
+    finish,
+    is_cuda,
+    is_out_of_memory,
+    new_parser,
+    new_report,
+    release,
+    synchronize,
+)
 from helpers.eviction import Compressor
 from helpers.footprint import KVShape, format_bytes, require_count, weights_bytes
 from helpers.generate import predict_next
 from helpers.measure import layer_bytes, weight_bytes
-from helpers.models import pick_dtype
+from helpers.measured import BLOCKS, EVICTING, GROWING, CardLimit, load_card_limit, read_card_limit
+from helpers.models import free_memory, pick_device, pick_dtype
 from helpers.paged_cache import PagedCache
 from helpers.throughput import TINY_CONFIG
+from helpers.widgets.page import is_static
 
 MODEL, CAP, TOKENS, BUDGET, STRIDE = "Qwen3-32B", 24, 32768, 12_000, 128  # the budget: what A14's authors recommend
 WEIGHT_FORMAT = "q4_k_m"
 INTERVAL, BLOCK_SIZE = 128, 16
 ACTIVATIONS = 128 * MiB  # what one token's way through the twin takes beside the cache, the libraries' own included
-GROWING, BLOCKS, EVICTING = "full attention, a cache that grows", "full attention, blocks", "TriAttention, blocks"
 MEANING = {
     "tokens": "tokens seen when it ended; ends has those of the runs that died, which is claim A3",
-    "curve": "[tokens seen, bytes of K and V held], after each pass and before a compression",
+    "curve": "[tokens seen, bytes of K and V held], after each pass, and once more after a compression",
     "allocated": "bytes of all tensors on the GPU at the peak, the ballast included; null on a CPU",
 }
 
@@ -91,16 +106,21 @@ def thin(config: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def capped(device: str, cap: int | None) -> Iterator[None]:
-    """Let PyTorch have ``cap`` bytes of the GPU and no more, until the end of the block. The driver's own come on top.
+    """Let PyTorch have ``cap`` bytes of the device and no more, until the end of the block.
+
+    What the GPU's driver takes comes on top; on a CPU, what the process has already.
 
     Raises:
-        ValueError: if the GPU has less than that, or there is none.
+        ValueError: if the GPU has less than that, or a process cannot be limited here.
     """
     if cap is None:
         yield
         return
     if not is_cuda(device):
-        raise ValueError(f"a cap needs a GPU; on {device} try --tiny, where a small pool is the wall")
+        _start_threads()
+        with address_space.limited(cap):
+            yield
+        return
     total = torch.cuda.get_device_properties(device).total_memory
     if cap > total:
         raise ValueError(f"the cap is {format_bytes(cap)}; this GPU has {format_bytes(total)}")
@@ -112,14 +132,16 @@ def capped(device: str, cap: int | None) -> Iterator[None]:
 
 
 def watch(plan: Plan, device: str) -> Iterator[dict[str, Any]]:
-    """The three runs, one after the other, as they end: a cache that grows (on a GPU), blocks, blocks with eviction.
+    """The three runs, one after the other, as they end: a cache that grows (under a cap), blocks, blocks with eviction.
 
     Raises:
-        ValueError: if the GPU is smaller than the cap, or weights and budget do not fit under it.
+        ValueError: if the device is smaller than the cap, or weights and budget do not fit under it.
     """
     with capped(device, plan.cap):
-        model = random_model(thin(plan.config), device, pick_dtype(device))
-        ballast = torch.zeros(max(0, plan.weights - weight_bytes(model)), dtype=torch.uint8, device=device)
+        _require_memory(plan, device)
+        model = random_model(thin(plan.config), device, dtype_of(device))
+        # Not zeros: a CPU's memory is only taken once it is written, and nobody reads the ballast.
+        ballast = torch.empty(max(0, plan.weights - weight_bytes(model)), dtype=torch.uint8, device=device)
         if plan.cap is not None:
             yield {"name": GROWING} | run(model, plan, DynamicCache(config=model.config))
         num_blocks = plan.num_blocks or blocks_that_fit(model, plan)
@@ -149,9 +171,13 @@ def run(model: Any, plan: Plan, cache: Any, compressor: Compressor | None = None
                 seen += count
                 curve.append([seen, _bytes_held(cache)])
                 compression = compressor and compressor.after_pass(cache)
-                freed += compression.blocks_freed if compression else 0
+                if compression:
+                    freed += compression.blocks_freed
+                    curve.append([seen, _bytes_held(cache)])
             synchronize(device)
-    except (OutOfBlocks, torch.OutOfMemoryError) as crash:
+    except (MemoryError, RuntimeError) as crash:
+        if not is_wall(crash):
+            raise
         error = f"{type(crash).__name__}: {str(crash).splitlines()[0]}"
     return {
         "finished": error is None,
@@ -162,6 +188,17 @@ def run(model: Any, plan: Plan, cache: Any, compressor: Compressor | None = None
         "allocated": torch.cuda.max_memory_allocated(device) if is_cuda(device) else None,
         "curve": curve,
     }
+
+
+def is_wall(error: BaseException) -> bool:
+    """True for the crash that is waited for: blocks, or the device's memory, are out."""
+    return isinstance(error, OutOfBlocks) or is_out_of_memory(error)
+
+
+def dtype_of(device: str) -> torch.dtype:
+    """Of the twin's rows: 16 bits on every device, as the large model keeps them."""
+    dtype = pick_dtype(device)
+    return dtype if dtype.itemsize == 2 else torch.bfloat16
 
 
 def compressor_for(model: Any, plan: Plan) -> Compressor:
@@ -180,13 +217,36 @@ def blocks_that_fit(model: Any, plan: Plan) -> int:
     release(model.device)
     peak = plan.budget + plan.interval
     scoring = peak * (slot_bytes(shape, itemsize, scored=True) - slot_bytes(shape, itemsize, scored=False))
-    left = plan.cap - torch.cuda.memory_reserved(model.device) - ACTIVATIONS - scoring
+    left = _bytes_left(plan, model.device) - ACTIVATIONS - scoring
     num_blocks = left // (BLOCK_SIZE * slot_bytes(shape, itemsize, scored=False))
     if num_blocks < blocks_for(peak, BLOCK_SIZE):
         raise ValueError(
             f"budget is {plan.budget}: under {format_bytes(plan.cap)} the cache has {format_bytes(max(0, left))}"
         )
     return num_blocks
+
+
+def recorded_or_live() -> CardLimit:
+    """The recorded runs; where a card with room for the same cap is present, the same runs, watched now on it.
+
+    A static page always shows the record, so that it is the same wherever it is made.
+    """
+    recorded = load_card_limit()
+    plan = Plan(**recorded.plan)
+    if is_static() or not has_room(plan.cap):
+        return recorded
+    return read_card_limit(report_of(plan, list(watch(plan, "cuda")), "cuda", "recorded_or_live()"))
+
+
+def has_room(cap: int) -> bool:
+    """True where there is a CUDA card that has ``cap`` bytes free."""
+    return pick_device() == "cuda" and free_memory("cuda") >= cap
+
+
+def report_of(plan: Plan, lines: list[dict[str, Any]], device: str, command: str) -> dict[str, Any]:
+    """What is saved of the runs."""
+    ends = [line["tokens"] for line in lines if not line["finished"]]
+    return new_report(command, device) | {"plan": asdict(plan), "meaning": MEANING, "ends": ends, "lines": lines}
 
 
 def print_line(line: dict[str, Any]) -> None:
@@ -214,11 +274,12 @@ def main() -> None:
         for line in watch(plan, options.device):
             print_line(line)
             lines.append(line)
-    except (ValueError, torch.OutOfMemoryError) as error:
+    except (ValueError, RuntimeError) as error:
+        if not isinstance(error, ValueError) and not is_wall(error):
+            raise
         sys.exit(str(error).splitlines()[0])
-    head = new_report(command_of("helpers.card_limit", parser, options), options.device)
-    ends = [line["tokens"] for line in lines if not line["finished"]]
-    finish(head | {"plan": asdict(plan), "meaning": MEANING, "ends": ends, "lines": lines}, options, "card_limit.json")
+    command = command_of("helpers.card_limit", parser, options)
+    finish(report_of(plan, lines, options.device, command), options, "card_limit.json")
 
 
 def _plan_of(options: argparse.Namespace) -> Plan:
@@ -232,13 +293,36 @@ def _plan_of(options: argparse.Namespace) -> Plan:
 
 
 def _next_count(plan: Plan, cache: Any, seen: int, compressor: Compressor | None) -> int:
-    """Tokens of the next pass; one by one where the wall is near, so that it is met at the very token."""
+    """Tokens of the next pass; no more than there are slots for, so that the wall is met at the very token."""
     count = min(plan.stride, plan.tokens - seen)
     if compressor is not None:
         count = min(count, compressor.room(cache))
-    if isinstance(cache, PagedCache) and cache.pool.num_free_blocks < blocks_for(count, BLOCK_SIZE):
-        return 1
+    if isinstance(cache, PagedCache):
+        stats = cache.stats()
+        slots = stats.slots_held - stats.tokens_alive + stats.blocks_free * BLOCK_SIZE
+        count = min(count, max(1, slots))
     return count
+
+
+def _require_memory(plan: Plan, device: str) -> None:
+    """On a CPU the caches are this machine's memory; better a line now than a machine that stands still."""
+    if plan.cap is None or is_cuda(device):
+        return
+    caches, free = plan.cap - plan.weights, free_memory(device)
+    if caches > free:
+        raise ValueError(
+            f"the cap leaves {format_bytes(caches)} beside the weights; this machine has {format_bytes(free)} free"
+        )
+
+
+def _start_threads() -> None:
+    """What threads and kernels take for themselves, they take at their first work, which is then not under the cap."""
+    torch.ones(2**16 * torch.get_num_threads()).exp()  # long enough for all threads to get a part
+    deque(watch(TINY, "cpu"), maxlen=0)
+
+
+def _bytes_left(plan: Plan, device: str | torch.device) -> int:
+    return plan.cap - torch.cuda.memory_reserved(device) if is_cuda(device) else address_space.bytes_left()
 
 
 def _bytes_held(cache: Any) -> int:

@@ -24,6 +24,8 @@ from helpers.models import describe_machine, free_memory, pick_device
 CHOICES = ("cuda", "cpu")
 DATA = Path(__file__).parent / "data"
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**26}  # far more than any processor keeps close by
+# PyTorch has a class for a GPU that is out of memory; for a CPU it has these words.
+SAID_BY_CPU = "DefaultCPUAllocator: can't allocate memory"
 COPIES = 8  # in a row, so that waiting for them costs little
 
 
@@ -76,6 +78,11 @@ def release(device: str | torch.device) -> None:
     gc.collect()
     if is_cuda(device):
         torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the error that PyTorch raises when the device has no memory for one more tensor."""
+    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and SAID_BY_CPU in str(error))
 
 
 def free_bytes(device: str | torch.device, limit: int | None = None) -> int:

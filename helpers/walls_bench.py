@@ -23,6 +23,7 @@ from helpers.devices import (
     command_of,
     copy_bandwidth,
     finish,
+    is_out_of_memory,
     median_seconds_on,
     new_parser,
     new_report,
@@ -195,7 +196,9 @@ def _price(device: str, call: Callable[[], Any]) -> dict[str, Any]:
             "peak_bytes": peak_bytes(device, call),
             "error": None,
         }
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         said = str(error).splitlines()[0]
     finally:
         release(device)

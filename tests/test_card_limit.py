@@ -3,21 +3,26 @@
 import dataclasses
 import json
 import runpy
+import subprocess
 import sys
 import types
 import warnings
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers import card_limit
+from helpers import address_space, card_limit
 from helpers.bench import random_model
 from helpers.capacity import slot_bytes
-from helpers.card_limit import BLOCKS, EVICTING, TINY, blocks_that_fit, capped, thin, watch
-from helpers.catalog import MODELS, GiB, find_model
+from helpers.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
+from helpers.catalog import MODELS, GiB, MiB, find_model
+from helpers.devices import is_out_of_memory
 from helpers.footprint import KVShape, weights_bytes
 from helpers.measure import weight_bytes
+from helpers.measured import CardLimit, Run, load_card_limit
 
 PLAIN = [
     name
@@ -40,7 +45,7 @@ def test_full_attention_dies_at_the_last_slot_and_triattention_passes_it(stride)
     assert (full["tokens"], full["finished"]) == (20 * 16, False)
     assert full["error"] == "OutOfBlocks: out of blocks: 1 needed, 0 free, 20 held"
     assert (tri["tokens"], tri["finished"], tri["error"]) == (512, True, None)
-    token = KVShape.from_config(TINY.config).bytes_per_token("fp32")
+    token = KVShape.from_config(TINY.config).bytes_per_token("bf16")
     assert full["bytes_held"] == 320 * token
     assert tri["bytes_held"] == (96 + 32) * token  # the peak of the saw-tooth
     assert tri["blocks_freed"] == (512 - 96) // 32 * 2
@@ -48,11 +53,13 @@ def test_full_attention_dies_at_the_last_slot_and_triattention_passes_it(stride)
 
 def test_the_curve_climbs_to_the_wall_or_saws(model):
     full, tri = watch(TINY, "cpu")
-    token = KVShape.from_config(TINY.config).bytes_per_token("fp32")
+    token = KVShape.from_config(TINY.config).bytes_per_token("bf16")
     assert all(held == -(-seen // 16) * 16 * token for seen, held in full["curve"])
     assert [seen for seen, _ in full["curve"]] == sorted({seen for seen, _ in full["curve"]})
     assert max(held for seen, held in tri["curve"] if seen > 128) == 128 * token
-    assert tri["curve"][-1][0] == 512
+    assert tri["curve"][-1] == [512, 96 * token]
+    teeth = [(a, b) for a, b in zip(tri["curve"], tri["curve"][1:], strict=False) if a[0] == b[0]]
+    assert [(seen, held - low) for (seen, held), (_, low) in teeth] == [(t, 32 * token) for t in range(128, 513, 32)]
 
 
 def test_nearly_all_tokens_may_be_made_up_but_each_pass_decodes_one(model, monkeypatch):
@@ -81,6 +88,19 @@ def test_a_gpu_s_own_crash_is_caught_and_its_words_are_kept(model):
     assert (line["finished"], line["tokens"]) == (False, 96)
     assert line["error"] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has ..."
     assert line["bytes_held"] == 96 * KVShape.from_config(TINY.config).bytes_per_token("fp32")
+
+
+def test_a_cpu_s_own_crash_is_known_by_its_words():
+    with pytest.raises(RuntimeError) as crash:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(crash.value) and card_limit.is_wall(crash.value)
+    assert not is_out_of_memory(RuntimeError("a bug")) and not card_limit.is_wall(MemoryError())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_rows_have_16_bits_wherever_they_are(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    assert card_limit.dtype_of(device) == {"cpu": torch.bfloat16, "cuda": torch.float16}[device]
 
 
 def test_any_other_error_is_nobody_s_wall(model):
@@ -122,12 +142,21 @@ def test_the_cap_is_lifted_again_whatever_happens(card):
     assert card == [0.3, 1.0]
 
 
-def test_a_cap_that_cannot_be_had_is_refused(card):
+def test_a_cap_that_cannot_be_had_is_refused(card, monkeypatch):
     with pytest.raises(ValueError, match="the cap is 96.0 GiB; this GPU has 80.0 GiB"), capped("cuda", 96 * GiB):
         pass
-    with pytest.raises(ValueError, match="a cap needs a GPU"), capped("cpu", 24 * GiB):
-        pass
     assert card == []
+    monkeypatch.setattr(address_space, "resource", None)
+    with pytest.raises(ValueError, match="a cap on a CPU needs Linux"), capped("cpu", 24 * GiB):
+        pass
+
+
+def test_caches_for_which_a_machine_has_no_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(card_limit, "capped", lambda *_: nullcontext())
+    monkeypatch.setattr(card_limit, "free_memory", lambda device: GiB)
+    plan = dataclasses.replace(TINY, weights=GiB, cap=3 * GiB)
+    with pytest.raises(ValueError, match="leaves 2.0 GiB beside the weights; this machine has 1.0 GiB free"):
+        next(watch(plan, "cpu"))
 
 
 def test_without_a_wall_there_is_nothing_to_watch():
@@ -136,7 +165,7 @@ def test_without_a_wall_there_is_nothing_to_watch():
 
 
 def test_the_pool_takes_what_the_cap_leaves(model, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2**20)
+    monkeypatch.setattr(card_limit, "_bytes_left", lambda plan, device: plan.cap - 2**20)
     one = 16 * slot_bytes(KVShape.from_config(TINY.config), 4, scored=False)
     work = 128 * (slot_bytes(KVShape.from_config(TINY.config), 4, scored=True) - one // 16)
     plan = dataclasses.replace(TINY, cap=card_limit.ACTIVATIONS + 2**20 + work + 9 * one)
@@ -144,6 +173,122 @@ def test_the_pool_takes_what_the_cap_leaves(model, monkeypatch):
     assert blocks_that_fit(model, dataclasses.replace(plan, cap=plan.cap - 1)) == 8
     with pytest.raises(ValueError, match="budget is 96: under .* the cache has"):
         blocks_that_fit(model, dataclasses.replace(plan, cap=plan.cap - 2 * one))
+
+
+def test_what_the_cap_leaves_is_asked_of_the_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * GiB)
+    monkeypatch.setattr(address_space, "bytes_left", lambda: GiB)
+    plan = dataclasses.replace(TINY, cap=24 * GiB)
+    assert [card_limit._bytes_left(plan, device) for device in ("cuda", "cpu")] == [21 * GiB, GiB]
+
+
+# --- A process under a cap, in a process of its own ------------------------------------------------------------------
+ROOT = Path(__file__).parent.parent
+CAPPED = """
+import json, resource
+from helpers import card_limit
+from helpers.card_limit import TINY, Plan, watch
+from helpers.catalog import MiB
+
+card_limit.ACTIVATIONS = 40 * MiB
+config = TINY.config | {"num_hidden_layers": 8, "head_dim": 32}
+plan = Plan(config, weights=200 * MiB, cap=300 * MiB, tokens=60_000, budget=2048, interval=1024, stride=1024)
+lines = list(watch(plan, "cpu"))
+print(json.dumps([lines, resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY]))
+"""
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits a process so")
+
+
+def in_its_own_process(code):
+    """One thread, since each takes some of the address space."""
+    code = f"import torch\ntorch.set_num_threads(1)\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@linux_only
+def test_on_a_cpu_the_process_itself_runs_out_of_memory():
+    (growing, full, tri), lifted = json.loads(in_its_own_process(CAPPED))
+    token = 2 * 8 * 2 * 32 * 2  # K and V, layers, KV heads, head_dim, bytes
+    fit = 100 * MiB // token
+    assert growing["error"].startswith("RuntimeError: ") and "can't allocate memory" in growing["error"]
+    assert 0.8 * fit <= growing["tokens"] <= fit
+    assert growing["bytes_held"] == growing["tokens"] * token
+    assert full["error"].startswith("OutOfBlocks") and full["tokens"] == 16 * full["num_blocks"] < fit
+    assert (tri["finished"], tri["tokens"], tri["bytes_held"]) == (True, 60_000, 3072 * token)
+    assert lifted
+
+
+@linux_only
+def test_a_limit_of_the_system_s_own_is_respected():
+    code = """
+import resource
+from helpers.address_space import limited
+from helpers.catalog import GiB
+resource.setrlimit(resource.RLIMIT_AS, (8 * GiB, 8 * GiB))
+try:
+    with limited(24 * GiB):
+        pass
+except ValueError as error:
+    print(error)
+print(resource.getrlimit(resource.RLIMIT_AS)[0] // GiB)
+"""
+    assert in_its_own_process(code) == "the cap is more than this system allows the process (ulimit -v)\n8\n"
+
+
+# --- Recorded or live ------------------------------------------------------------------------------------------------
+@pytest.fixture
+def recorded(monkeypatch):
+    """A record of a tiny plan, made elsewhere."""
+    plan = dataclasses.asdict(dataclasses.replace(TINY, cap=24 * GiB))
+    run = Run("a run of long ago", None, 1, 1, 0, ((1, 1),))
+    found = CardLimit({"plan": plan, "machine": {"device": "cpu"}, "date": "long ago"}, {run.name: run})
+    monkeypatch.setattr(card_limit, "load_card_limit", lambda: found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "expected"),
+    [("cuda", 80 * GiB, True), ("cuda", 24 * GiB, True), ("cuda", 23 * GiB, False), ("cpu", 80 * GiB, False)],
+)
+def test_a_card_has_room_if_it_is_there_and_has_the_cap_s_bytes_free(device, free, expected, monkeypatch):
+    monkeypatch.setattr(card_limit, "pick_device", lambda: device)
+    monkeypatch.setattr(card_limit, "free_memory", lambda device: free)
+    assert card_limit.has_room(24 * GiB) == expected
+
+
+@pytest.mark.parametrize(("static", "room"), [("", False), ("1", True), ("1", False)])
+def test_without_a_card_and_on_a_static_page_the_record_is_shown(recorded, static, room, monkeypatch):
+    monkeypatch.setenv("COURSE_STATIC", static)
+    monkeypatch.setattr(card_limit, "has_room", lambda cap: room)
+    assert card_limit.recorded_or_live() is recorded
+
+
+def test_on_a_card_the_recorded_plan_is_watched_live(recorded, monkeypatch):
+    watched = []
+
+    def small(plan, device):
+        watched.append((plan, device))
+        return watch(dataclasses.replace(plan, cap=None), "cpu")
+
+    monkeypatch.delenv("COURSE_STATIC")
+    monkeypatch.setattr(card_limit, "has_room", lambda cap: cap == 24 * GiB)
+    monkeypatch.setattr(card_limit, "watch", small)
+    monkeypatch.setattr(card_limit, "new_report", lambda *_: {"machine": {"device": "cuda", "gpu": "a card"}})
+    live = card_limit.recorded_or_live()
+    assert watched == [(dataclasses.replace(TINY, cap=24 * GiB), "cuda")]
+    assert live.on_gpu and list(live.runs) == [BLOCKS, EVICTING]
+    assert live.runs[BLOCKS].tokens == 320 and live.runs[EVICTING].error is None
+
+
+def test_the_record_is_of_the_plan_that_the_claim_speaks_of():
+    found = load_card_limit()
+    model = find_model(card_limit.MODEL)
+    weights = int(weights_bytes(model.n_params, card_limit.WEIGHT_FORMAT))
+    assert Plan(**found.plan) == Plan(model.config, weights, 24 * GiB, stride=found.plan["stride"])
+    assert found.facts["command"].startswith("python -m helpers.card_limit --device ")
+    assert found.facts["ends"] == [run.tokens for run in found.runs.values() if run.error]
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
@@ -165,7 +310,8 @@ def test_the_command_saves_what_it_watched(tmp_path, monkeypatch, capsys):
     assert "out of blocks" in out
 
 
-def test_without_a_gpu_the_command_says_so_in_one_line(monkeypatch):
+def test_where_nothing_can_be_limited_the_command_says_so_in_one_line(monkeypatch):
+    monkeypatch.setattr(address_space, "resource", None)
     with pytest.raises(SystemExit) as end:
         command(monkeypatch, "--cap", "24")
-    assert end.value.code == "a cap needs a GPU; on cpu try --tiny, where a small pool is the wall"
+    assert end.value.code == "a cap on a CPU needs Linux; try --tiny, where a small pool is the wall"

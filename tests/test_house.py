@@ -24,6 +24,7 @@ LIGHT = [
     "widgets",
     "checks",
     "measure",
+    "measured",
     "block_pool",
 ]  # the arithmetic lessons' half
 CODE = sorted((ROOT / "helpers").rglob("*.py"))

@@ -1,6 +1,7 @@
 """Lesson 07: moves and habits, figures, controls, the exercises' mistakes, and numbers in its prose."""
 
 import io
+import json
 import random
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from helpers.catalog import MODELS
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_07 as exercises
 from helpers.footprint import KVShape
+from helpers.measured import Way, load_walls
 from helpers.moves import FILL, REUSE, SLIDE, WAYS, broken_habits, fill_holes, slide_forward, take_in
 from helpers.plots import walls as plots
 from helpers.widgets import walls
@@ -162,6 +164,55 @@ def test_prices_are_drawn_in_milliseconds_and_bytes():
     left, right = drawn(plots.price_of_weights([256, 512], seconds, largest))
     assert [line.get_ydata().tolist() for line in left.lines] == [[500, 1000], [250, 500]]
     assert [list(line.get_ydata()) for line in right.lines] == [[2**20, 2**22], [2**16, 2**17]]
+
+
+# --- The price on a published layer ----------------------------------------------------------------------------------
+def walls_line(length, way, seconds=None, largest=None, error=None):
+    sizes = {"length": length, "queries": length, "grid_bytes": 4 * length**2, "peak_bytes": None}
+    return sizes | {"way": way, "seconds": seconds, "largest": largest, "error": error}
+
+
+def test_prices_are_read_back_side_by_side(tmp_path):
+    lines = [walls_line(64, "with the grid", 0.5, 4096), walls_line(64, "without", 0.125, 1024)]
+    lines += [walls_line(128, "with the grid", error="no memory"), walls_line(128, "without", 0.25, 2048)]
+    report = {"machine": {"device": "cuda", "gpu": "a card", "torch": "2.13.0"}, "date": "2026-11-22"}
+    path = tmp_path / "walls.json"
+    path.write_text(json.dumps(report | {"prompt": lines, "decoded token": lines[:2], "order": []}))
+    found = load_walls(path)
+    assert found.made_on == "a card, torch 2.13.0, 2026-11-22"
+    short, long = found.prompt
+    assert (short.length, short.grid_bytes, short.ratios) == (64, 16_384, (4, 4))
+    assert (long.length, long.ratios, long.with_grid.error) == (128, None, "no memory")
+    assert [str(way) for way in (short.with_grid, long.with_grid)] == ["500.0 ms, 4.0 KiB", "out of memory"]
+    assert found.decoded == [short]
+    assert short.without == Way(0.125, 1024, None)
+
+
+def test_the_recorded_prices_are_those_of_the_layer_that_the_text_names():
+    """Whatever machine the record comes from."""
+    found, shape = load_walls(), KVShape.from_config(MODELS["Qwen3-8B"].config)
+    assert found.facts["heads"] == {"n_heads": 32, "n_kv_heads": shape.n_kv_heads, "head_dim": shape.head_dim}
+    assert found.facts["command"].startswith("python -m helpers.walls_bench --device ")
+    assert [at.length for at in found.prompt] == sorted(at.length for at in found.prompt)
+    itemsize = 4 if found.facts["dtype"] == "float32" else 2
+    for at in found.prompt:
+        assert at.grid_bytes == 4 * 32 * at.length**2
+        assert at.with_grid.error or at.with_grid.largest == at.grid_bytes
+        assert at.without.largest == itemsize * 32 * 128 * at.length
+    assert found.prompt[-1].with_grid.error and not found.prompt[-1].without.error
+
+
+def test_the_saved_lesson_shows_the_recorded_prices():
+    """Whoever measures again must run this lesson again, and lesson 09 after it."""
+    cells = {cell["id"]: cell for cell in json.loads(text())["cells"]}
+    table, dead = ("".join(cells[name]["outputs"][0]["text"]) for name in ("5d1c9a71", "5d1c9a73"))
+    found = load_walls()
+    assert found.made_on in table and found.facts["dtype"] in table
+    for at in found.prompt:
+        assert re.search(
+            rf"^ *{at.length:,} +{re.escape(str(at.with_grid))} +{re.escape(str(at.without))}", table, re.M
+        )
+        assert not at.with_grid.error or at.with_grid.error in dead
 
 
 # --- Exercises -------------------------------------------------------------------------------------------------------

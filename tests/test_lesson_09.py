@@ -18,10 +18,12 @@ from helpers.exercises import lesson_09 as exercises
 from helpers.footprint import KVShape
 from helpers.levers import Levers, ask_four, predict_bytes, run_agents
 from helpers.measure import Compression, Trace
+from helpers.measured import BLOCKS, EVICTING, GROWING, load_card_limit, read_card_limit
 from helpers.models import load_reasoner
 from helpers.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
 from helpers.planner import Plan
 from helpers.plots.levers import stacked
+from helpers.plots.memory import held_until_the_end
 from helpers.reasoner import make_worksheets
 from helpers.widgets import home, page
 
@@ -148,6 +150,95 @@ def test_a_live_race_is_redrawn_in_place_every_25_passes(monkeypatch):
     for n in range(1, 60):
         watch(trace_of(list(range(n))))
     assert (len(pictures), len(updates)) == (1, 2)
+
+
+# --- Watch it die ----------------------------------------------------------------------------------------------------
+def cell_text(name):
+    """All that a cell of the saved lesson says, in words."""
+    [cell] = [cell for cell in json.loads(outputs())["cells"] if cell["id"] == name]
+    texts = [output.get("text") or output["data"].get("text/markdown", "") for output in cell["outputs"]]
+    return "\n".join("".join(text) for text in texts)
+
+
+def report_of_runs(device="cpu"):
+    config = {"model_type": "llama", "num_hidden_layers": 2, "num_key_value_heads": 1, "head_dim": 4}
+    plan = {"config": config | {"num_attention_heads": 1}, "cap": 1_000, "weights": 360, "tokens": 40, "stride": 4}
+    machine = {"device": device, "cpu": "a processor", "threads": 2, "gpu": "a card", "torch": "2.13.0"}
+    line = {"error": None, "tokens": 40, "bytes_held": 320, "blocks_freed": 3, "curve": [[4, 128], [8, 256]]}
+    return {"date": "2026-11-22", "machine": machine, "plan": plan, "ends": [], "lines": [{"name": "a", **line}]}
+
+
+def test_a_record_is_read_back_with_what_its_limit_was():
+    found = read_card_limit(report_of_runs())
+    run = found.runs["a"]
+    assert (run.tokens, run.error, run.bytes_held, run.blocks_freed, run.curve) == (
+        40,
+        None,
+        320,
+        3,
+        ((4, 128), (8, 256)),
+    )
+    assert (found.room, found.predicted, found.shape.bytes(1)) == (640, 20, 32)
+    assert found.made_on == "a processor, 2 threads, torch 2.13.0, 2026-11-22" and "process" in found.limited
+    on_gpu = read_card_limit(report_of_runs("cuda"))
+    assert on_gpu.made_on == "a card, torch 2.13.0, 2026-11-22" and "GPU" in on_gpu.limited
+
+
+def test_the_recorded_runs_end_where_lesson_01_said_or_a_little_before():
+    """Whatever machine the record comes from."""
+    found = load_card_limit()
+    assert list(found.runs) == [GROWING, BLOCKS, EVICTING]
+    ends = recorded(NOTEBOOKS)["A3"]["ends"]
+    assert found.predicted == ends[3]  # weights in q4_k_m, nothing else
+    for name in (GROWING, BLOCKS):
+        run = found.runs[name]
+        assert run.error and 0.85 * found.predicted <= run.tokens <= found.predicted
+        assert run.curve[-1] == (run.tokens, run.bytes_held) == (run.tokens, 262_144 * run.tokens)
+    evicting = found.runs[EVICTING]
+    assert (evicting.error, evicting.tokens, evicting.bytes_held) == (None, 32_768, 262_144 * 12_128)
+    assert 16 * evicting.blocks_freed == (32_768 - 12_000) // 128 * 128
+
+
+def test_each_run_is_drawn_to_its_end_and_the_last_one_enlarged_too():
+    runs = {"a": [(0, 0), (50, 500)], "b": [(0, 0), (40, 400)], "c": [(0, 0), (20, 200), (20, 100), (100, 200)]}
+    figure = held_until_the_end(runs, 600, 100, (10, 30))
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    [ax] = figure.axes
+    [inset] = ax.child_axes
+    drawn = {line.get_label(): line for line in ax.lines}
+    assert all(list(zip(*drawn[name].get_data(), strict=True)) == curve for name, curve in runs.items())
+    assert set(drawn["room beside the weights"].get_ydata()) == {600}
+    marks = {line.get_marker(): line for line in ax.lines if line.get_marker() != "None"}
+    assert set(marks) == {"X", "o"} and marks["o"].get_data() == ([100], [200])
+    assert [text.get_text() for text in ax.texts] == ["50", "40"]
+    assert inset.get_xlim() == (10, 30) and inset.get_ylim() == (70, 230)
+    assert list(zip(*inset.lines[0].get_data(), strict=True)) == runs["c"]
+
+
+def test_the_saved_lesson_shows_the_record_as_it_is():
+    """Whoever measures again must run this lesson again."""
+    found = load_card_limit()
+    said, caption, compared = (cell_text(f"cell-37{letter}") for letter in "dfh")
+    assert found.made_on in said and found.made_on in caption and found.limited in said and found.limited in caption
+    for run in found.runs.values():
+        assert f"{run.name}: {run.tokens:,} tokens\n    {run.error or 'finished'}\n" in said
+        assert f"{run.tokens:,}" in caption
+    assert "a ballast that nobody reads" in caption and "other rows are random" in caption
+    assert f"At least one token in {found.plan['stride']} was decoded" in caption
+    assert f"Result: {found.runs[GROWING].tokens:,} tokens." in said
+    assert f"arithmetic: {found.predicted:,} tokens" in compared and "1/128 of it" in compared
+
+
+def test_the_prose_about_the_record_has_no_figure_that_another_machine_would_change():
+    cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(outputs())["cells"]}
+    assert set(re.findall(r"[\d,.]*\d", "".join(cells[f"cell-37{letter}"] for letter in "acegi"))) == {
+        "24",  # GiB, the cap
+        "32",  # B, the model's name
+        "3",
+        "01",  # the lesson
+        "4",  # of q4_k_m
+        "15",  # the tolerance that the cell asserts
+    }
 
 
 # --- A plan with tokens kept -----------------------------------------------------------------------------------------

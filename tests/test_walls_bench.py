@@ -41,16 +41,32 @@ def test_both_ways_compute_the_same_attention(monkeypatch):
         assert torch.allclose(with_grid, without, atol=1e-5)
 
 
-def test_memory_that_runs_out_is_a_line_of_the_table(monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 128 GiB."),
+        (RuntimeError, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 137438953472 bytes."),
+    ],
+)
+def test_memory_that_runs_out_is_a_line_of_the_table(kind, said, monkeypatch):
     def die(*args):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 128 GiB.\nMore.")
+        raise kind(f"{said}\nMore.")
 
     monkeypatch.setattr(walls_bench, "attend_with_grid", die)
     dead, alive = grid_lines(TINY, (64,), "cpu")
-    assert dead["error"] == "CUDA out of memory. Tried to allocate 128 GiB."
+    assert dead["error"] == said
     assert dead["seconds"] is dead["largest"] is None
     assert dead["grid_bytes"] == 4 * 64 * 64 * 4
     assert alive["error"] is None
+
+
+def test_any_other_error_is_no_line(monkeypatch):
+    def die(*args):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(walls_bench, "attend_with_grid", die)
+    with pytest.raises(RuntimeError, match="a bug"):
+        next(grid_lines(TINY, (64,), "cpu"))
 
 
 def test_order_does_not_matter_to_the_output():
