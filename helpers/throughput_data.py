@@ -39,7 +39,7 @@ class Line:
     def __str__(self) -> str:
         name = self.name + (f", budget {self.budget:,}" if self.budget else "")
         speed = f"{self.tokens_per_second:9,.2f} tokens/s, floor {self.floor_share:4.0%}"
-        return f"{name:30} batch {self.batch:4}: {speed}, {format_bytes(self.bytes_held):>9} of cache"
+        return f"{name:32} batch {self.batch:4}: {speed}, {format_bytes(self.bytes_held):>9} of cache"
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,13 @@ def test_concentrations_draw_every_head_in_its_layer():
     assert line(ax, "a head, all bands")[:, 1].tolist() == [0.5, 0.6, 0.7, 0.8]
 
 
+def test_concentration_in_training_draws_every_training():
+    trainings = {8: [[(0, 0.6), (10**6, 0.3)], [(0, 0.5), (10**6, 0.2)]], 1: [[(0, 0.7), (10**6, 0.4)]]}
+    [ax] = drawn(queries.concentration_in_training(trainings))
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[0.6, 0.3], [0.5, 0.2], [0.7, 0.4]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["8 KV heads", "1 KV head"]
+
+
 def test_logits_are_drawn_on_one_scale():
     panels = [queries.Series([1, 2], [1, 1], "a"), queries.Series([-9, 0], [0, 0], "b")]
     upper, lower = drawn(queries.logits_over_distance([1, 2], panels))
