@@ -66,7 +66,7 @@ def attending(
     before = model.config._attn_implementation
     token = _watching.set(None if watcher is None else (watcher, cost or WeightsCost()))
     wants_weights = watcher is not None and watcher.needs_weights
-    in_place = reading.set(None if wants_weights else reader or installed_reader(model.device))
+    in_place = reading.set(None if wants_weights else reader or installed_reader(model.device, model.dtype))
     try:
         _choose(model, NAME)
         yield

@@ -107,10 +107,10 @@ def why_not(name: str, device: str) -> str | None:
     return None if wrong <= TOLERANCE else f"it is wrong by {wrong:.2g}"
 
 
-def installed_reader(device: torch.device | str) -> Reader | None:
+def installed_reader(device: torch.device | str, dtype: torch.dtype) -> Reader | None:
     """The paged kernel for steps of any shape, where a FlashAttention that has one is installed; None elsewhere."""
     device = torch.device(device)
-    if device.type != "cuda" or _flash_of(device) is None:
+    if device.type != "cuda" or dtype.itemsize != 2 or _flash_of(device) is None:
         return None
     return flash if why_not("flash", str(device)) is None else None
 

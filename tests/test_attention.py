@@ -241,9 +241,9 @@ def test_attention_is_its_definition_number_by_number(seed, watched):
 
 
 class SimpleModel:
-    """All that ``attending`` asks of a model: where it is, and an implementation that can be read and set."""
+    """All that ``attending`` asks of a model: where it is, in what numbers, and an implementation to read and set."""
 
-    device = torch.device("cpu")
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, settable=True):
         self.config, self.settable = SimpleNamespace(_attn_implementation="eager"), settable

@@ -106,7 +106,7 @@ def test_a_reader_is_believed_only_after_it_was_right(monkeypatch, asked_anew):
 
 
 def test_a_processor_without_a_paged_kernel_gathers(asked_anew):
-    assert installed_reader("cpu") is None
+    assert installed_reader("cpu", torch.bfloat16) is None
     assert "no FlashAttention that reads pages is installed" in why_not("flash", "cpu")
 
 
@@ -126,7 +126,8 @@ def test_each_card_has_its_flash_attention(capability, installed, activated, mon
     monkeypatch.setattr(in_place.importlib.util, "find_spec", lambda name: name in installed or None)
     monkeypatch.setattr(torch.nn.attention, "activate_flash_attention_impl", done.append)
     monkeypatch.setattr(in_place, "_error_of", lambda reader, device: 0.001)
-    assert installed_reader("cuda") is (flash if activated else None)
+    assert installed_reader("cuda", torch.float32) is None  # FlashAttention computes in 16 bits alone
+    assert installed_reader("cuda", torch.bfloat16) is (flash if activated else None)
     assert done == activated
 
 
@@ -217,7 +218,7 @@ def test_who_wants_the_weights_gets_them_and_who_wants_queries_does_not_stop_it(
 
 def test_the_installed_kernel_is_used_without_being_asked_for(monkeypatch):
     model, reader = model_of("Qwen3"), Counting()
-    monkeypatch.setattr("helpers.attention.installed_reader", lambda device: reader)
+    monkeypatch.setattr("helpers.attention.installed_reader", lambda device, dtype: reader)
     cache = PagedCache.for_model(model, 30, 4, "fp32", BATCH)
     decoded = generate(model, IDS[:, :8], cache, max_new_tokens=6).tokens
     assert reader.calls == 5 * full_layers(model)
