@@ -28,7 +28,7 @@ from helpers import address_space
 from helpers.attention import attending
 from helpers.bench import append_random, random_model, random_policy
 from helpers.block_pool import OutOfBlocks, blocks_for
-from helpers.capacity import format_of, slot_bytes
+from helpers.capacity import format_of, scoring_bytes, slot_bytes
 from helpers.catalog import GiB, MiB, find_model
 from helpers.devices import (
     command_of,
@@ -216,8 +216,8 @@ def blocks_that_fit(model: Any, plan: Plan) -> int:
     shape, itemsize = KVShape.from_config(model.config), model.dtype.itemsize
     release(model.device)
     peak = plan.budget + plan.interval
-    scoring = peak * (slot_bytes(shape, itemsize, scored=True) - slot_bytes(shape, itemsize, scored=False))
-    left = _bytes_left(plan, model.device) - ACTIVATIONS - scoring
+    noted = peak * (slot_bytes(shape, itemsize, scored=True) - slot_bytes(shape, itemsize, scored=False))
+    left = _bytes_left(plan, model.device) - ACTIVATIONS - noted - scoring_bytes(shape, peak)
     num_blocks = left // (BLOCK_SIZE * slot_bytes(shape, itemsize, scored=False))
     if num_blocks < blocks_for(peak, BLOCK_SIZE):
         raise ValueError(

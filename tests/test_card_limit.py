@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from helpers import address_space, card_limit
 from helpers.bench import random_model
-from helpers.capacity import slot_bytes
+from helpers.capacity import scoring_bytes, slot_bytes
 from helpers.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
 from helpers.catalog import MODELS, GiB, MiB, find_model
 from helpers.devices import is_out_of_memory
@@ -168,6 +168,7 @@ def test_the_pool_takes_what_the_cap_leaves(model, monkeypatch):
     monkeypatch.setattr(card_limit, "_bytes_left", lambda plan, device: plan.cap - 2**20)
     one = 16 * slot_bytes(KVShape.from_config(TINY.config), 4, scored=False)
     work = 128 * (slot_bytes(KVShape.from_config(TINY.config), 4, scored=True) - one // 16)
+    work += scoring_bytes(KVShape.from_config(TINY.config), 128)
     plan = dataclasses.replace(TINY, cap=card_limit.ACTIVATIONS + 2**20 + work + 9 * one)
     assert blocks_that_fit(model, plan) == 9
     assert blocks_that_fit(model, dataclasses.replace(plan, cap=plan.cap - 1)) == 8

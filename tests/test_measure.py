@@ -58,7 +58,7 @@ def test_a_paged_cache_takes_its_pool_its_index_and_its_buffers_and_nothing_else
         cache.update(torch.randn(1, 3, 20, 8), torch.randn(1, 3, 20, 8), layer)
     pool, index = 2 * 2 * 64 * 3 * 8 * 4, 2 * 64 * 3 * 4
     buffers = sum(store.buffer_bytes for store in cache.stores)
-    places = cache.slots.nbytes + cache.new_slots.nbytes + cache.new_tokens.nbytes
+    places = cache.slots.nbytes + cache._new.slots.nbytes + cache._new.tokens.nbytes
     assert reachable_bytes(cache) == pool + index + buffers + places
     assert buffers >= 2 * 20 * 3 * 8 * 4
 
