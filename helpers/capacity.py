@@ -39,7 +39,7 @@ def scoring_bytes(shape: KVShape, rows: int) -> int:
     return 4 * 4 * rows * shape.n_kv_heads * shape.head_dim
 
 
-def weights_read(model: Any) -> int:
+def weight_bytes_read(model: Any) -> int:
     """Bytes of weights that a step reads: all but the input embedding, of which it reads a few rows."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     return weight_bytes(model) - (0 if embedding is head else embedding.nbytes)

@@ -14,7 +14,8 @@ import torch
 
 from helpers.block_pool import blocks_for
 from helpers.devices import is_cuda
-from helpers.paged_cache import PagedCache, Places, in_any_mode
+from helpers.paged_cache import PagedCache, Places, in_any_mode, reading
+from helpers.row_store import PLAIN
 
 WARM_UPS = 3  # before recording, so that libraries have chosen their kernels and taken their memory
 
@@ -29,7 +30,7 @@ class DecodeStep:
         recorded: replay a recording; the default on a GPU, and only there.
 
     Raises:
-        ValueError: when called, if rows of the cache cannot be read in place.
+        ValueError: when called, if rows of the cache cannot be read in place, nobody does so, or they are too many.
         OutOfBlocks: when called, if the pool is out of them.
     """
 
@@ -46,6 +47,7 @@ class DecodeStep:
     @torch.inference_mode()
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
         """The likeliest next tokens ``[batch]``, valid until the next call."""
+        self._require_a_reader()
         self.cache.reserve(self.places)
         self.tokens.copy_(tokens[:, None])
         self.position.fill_(self.cache.tokens_seen - 1)
@@ -56,6 +58,17 @@ class DecodeStep:
             self._graph, self._next = self._record()
         self._graph.replay()
         return self._next
+
+    def _require_a_reader(self) -> None:
+        """Rows that are gathered are others in each step, which a recording would not notice."""
+        if reading.get() is None:
+            raise ValueError("nobody reads in place; call a DecodeStep within attending(model, reader=...)")
+        for store in self.cache.stores:
+            if store.kv_format in PLAIN and store.memory.dtype != self.model.dtype:
+                raise ValueError(f"the cache is in {store.kv_format}, the model in {self.model.dtype}; use one format")
+        most = self.places.block_table.shape[1] * self.cache.pool.block_size
+        if self.cache.alive() >= most:
+            raise ValueError(f"the cache holds {self.cache.alive()} rows; most_rows has left room for {most}")
 
     def _run(self) -> torch.Tensor:
         """The step itself. Run again without ``reserve``, it writes the same rows to the same slots."""

@@ -25,7 +25,7 @@ from transformers import AutoConfig, StaticCache
 
 from helpers.bench import Row, append_random, random_model, random_policy
 from helpers.block_pool import blocks_for
-from helpers.capacity import format_of, sequence_bytes, weights_read
+from helpers.capacity import format_of, sequence_bytes, weight_bytes_read
 from helpers.catalog import GB, GiB, find_model
 from helpers.decode_step import DecodeStep
 from helpers.devices import (
@@ -208,7 +208,7 @@ def empty_step(model: Any, bandwidth: float, way: Way = GATHERING) -> dict[str, 
         how["step"] = DecodeStep(model, cache, EMPTY_ROWS + 5 * WARM, way.recorded)
     decode(model, cache, 1, WARM, **how)
     seconds = decode(model, cache, 1, 4 * WARM, **how).seconds / (4 * WARM)
-    return {"step_seconds": seconds, "floor_seconds": weights_read(model) / bandwidth}
+    return {"step_seconds": seconds, "floor_seconds": weight_bytes_read(model) / bandwidth}
 
 
 def table(model: Any, plan: Plan, bandwidth: float, way: Way = GATHERING) -> Iterator[dict[str, Any]]:
@@ -334,7 +334,7 @@ def _new_cache(model: Any, plan: Plan, case: Case, batch: int) -> tuple[Any, Com
 
 def _line(model: Any, plan: Plan, case: Case, batch: int, timing: Timing, bandwidth: float) -> dict[str, Any]:
     kv_bytes = batch * timing.rows * KVShape.from_config(model.config).bytes_per_token(format_of(model.dtype))
-    step, read = timing.seconds / plan.steps, weights_read(model) + kv_bytes
+    step, read = timing.seconds / plan.steps, weight_bytes_read(model) + kv_bytes
     costs = timing.compactions
     return {
         "name": case.name,

@@ -207,6 +207,27 @@ def test_rows_that_cannot_be_read_in_place_are_refused_in_one_line(trouble):
     assert cache.stats() == before
 
 
+@pytest.mark.parametrize(
+    ("reader", "kv_format", "most", "words"),
+    [
+        (None, "fp32", MOST, "nobody reads in place"),
+        (gather, "fp16", MOST, "the cache is in fp16, the model in torch.float32"),
+        (gather, "fp32", ROWS, "holds 20 rows; most_rows has left room for 20"),
+    ],
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_what_a_recording_would_get_wrong_is_refused_before_anything_changes(
+    model, recording, recorded, reader, kv_format, most, words
+):
+    cache = PagedCache.for_model(model, 40, 4, kv_format, BATCH)
+    append_random(cache, model, ROWS, BATCH)
+    before = cache.stats()
+    with decoding(model, reader), pytest.raises(ValueError, match=words) as error:
+        DecodeStep(model, cache, most, recorded)(torch.tensor([1, 2, 3]))
+    assert "\n" not in str(error.value)
+    assert (cache.stats(), recording) == (before, [])
+
+
 def test_free_blocks_are_never_read(model):
     cache, twin = new_cache(model), new_cache(model)
     poison(cache)

@@ -11,7 +11,7 @@ import torch
 
 from helpers import devices, in_place, throughput, timed_decode
 from helpers.bench import append_random, random_model
-from helpers.capacity import sequence_bytes, slot_bytes, weights_read
+from helpers.capacity import sequence_bytes, slot_bytes, weight_bytes_read
 from helpers.catalog import find_model
 from helpers.footprint import KVShape
 from helpers.measure import reachable_bytes, weight_bytes
@@ -96,7 +96,7 @@ def test_another_batch_measures_full_attention_twice(model):
 
 def test_tied_embeddings_are_read_as_the_head():
     model = random_model(TINY.config | {"tie_word_embeddings": True})
-    assert weights_read(model) == weight_bytes(model)
+    assert weight_bytes_read(model) == weight_bytes(model)
 
 
 # --- How much fits ---------------------------------------------------------------------------------------------------
