@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, StaticCache
 
+from helpers.arithmetic.catalog import find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.attention import NAME, attend_with_grid, attending
 from helpers.block_pool import blocks_for
-from helpers.catalog import find_model
 from helpers.devices import new_report, save
 from helpers.eviction import H2O, Compressor, SnapKV, TriAttention
 from helpers.eviction.triattention import score
-from helpers.footprint import KVShape, format_bytes
 from helpers.measure import median_seconds, reachable_bytes
 from helpers.paged_cache import PagedCache
 

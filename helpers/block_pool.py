@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from math import comb
 
-from helpers.footprint import require_count
+from helpers.arithmetic.footprint import require_count
 
 
 class OutOfBlocks(MemoryError):

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.block_pool import blocks_for
-from helpers.footprint import KVShape
 from helpers.measure import weight_bytes
 from helpers.row_store import PLAIN
 

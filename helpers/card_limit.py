@@ -25,11 +25,12 @@ import torch
 from transformers import DynamicCache
 
 from helpers import address_space
+from helpers.arithmetic.catalog import GiB, MiB, find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes, require_count, weights_bytes
 from helpers.attention import attending
 from helpers.bench import append_random, random_model, random_policy
 from helpers.block_pool import OutOfBlocks, blocks_for
 from helpers.capacity import format_of, scoring_bytes, slot_bytes
-from helpers.catalog import GiB, MiB, find_model
 from helpers.devices import (
     command_of,
     finish,
@@ -41,7 +42,6 @@ from helpers.devices import (
     synchronize,
 )
 from helpers.eviction import Compressor
-from helpers.footprint import KVShape, format_bytes, require_count, weights_bytes
 from helpers.generate import predict_next
 from helpers.measure import layer_bytes, weight_bytes
 from helpers.measured import BLOCKS, EVICTING, GROWING, CardLimit, load_card_limit, read_card_limit
@@ -262,7 +262,7 @@ def main() -> None:
     """Run from the command line, print and save."""
     parser = new_parser(__doc__)
     parser.add_argument("--cap", type=float, default=CAP, help="GiB")
-    parser.add_argument("--model", default=MODEL, help="a model of helpers/catalog.py")
+    parser.add_argument("--model", default=MODEL, help="a model of helpers/arithmetic/catalog.py")
     parser.add_argument("--weights", type=float, help=f"GiB of its weights; else what {WEIGHT_FORMAT} takes")
     parser.add_argument("--tokens", type=int, default=TOKENS)
     parser.add_argument("--budget", type=int, default=BUDGET)

@@ -15,7 +15,7 @@ from typing import Any
 
 from IPython.display import display
 
-from helpers.catalog import GB, GiB
+from helpers.arithmetic.catalog import GB, GiB
 
 MIME = "application/vnd.kv-memory.claim+json"
 HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not settled"

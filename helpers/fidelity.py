@@ -20,12 +20,12 @@ import torch
 from tqdm import tqdm
 from transformers import DynamicCache
 
+from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.attention import attend_with_grid, attending
 from helpers.block_pool import blocks_for
 from helpers.fidelity_data import DATA
 from helpers.generate import replay
 from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
-from helpers.layer_kv import KVFormat, split_format
 from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import WEIGHTS, Worksheet, make_worksheets

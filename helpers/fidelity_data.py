@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.catalog import KV_LAYOUTS
+from helpers.arithmetic.catalog import KV_LAYOUTS
 from helpers.measure import Answers
 
 DATA = Path(__file__).parent / "data" / "fidelity.json"  # written by ``python -m helpers.fidelity``

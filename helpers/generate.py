@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from helpers.arithmetic.footprint import require_count
 from helpers.attention import attending
 from helpers.eviction import Compressor
-from helpers.footprint import require_count
 from helpers.measure import Trace
 from helpers.paged_cache import PagedCache
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from helpers.catalog import KV_LAYOUTS
-from helpers.layer_kv import row_bytes
+from helpers.arithmetic.catalog import KV_LAYOUTS
+from helpers.arithmetic.layers import row_bytes
 
 E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # what the three bits behind the sign can say in NVFP4
 E4M3_MAX = 448.0

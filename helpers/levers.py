@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.block_pool import blocks_for
 from helpers.eviction import Compressor
-from helpers.footprint import KVShape
 from helpers.generate import replay
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet

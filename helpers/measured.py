@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.footprint import KVShape, format_bytes, max_tokens
+from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens
 
 DATA = Path(__file__).parent / "data"
 CARD_LIMIT = DATA / "card_limit.json"  # written by ``python -m helpers.card_limit``

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, logging
 
-from helpers.catalog import find_model
+from helpers.arithmetic.catalog import find_model
 
 WINDOW = 64  # tokens, where the published model has a window
 NARROW: dict[str, Any] = {

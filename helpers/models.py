@@ -15,7 +15,7 @@ import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from helpers.footprint import KVShape, format_bytes, require_count
+from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.reasoner import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"

@@ -17,10 +17,10 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
 
+from helpers.arithmetic.footprint import KVShape, require_count
+from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
-from helpers.footprint import KVShape, require_count
 from helpers.in_place import Blocks, Reader
-from helpers.layer_kv import KVFormat, split_format
 from helpers.row_store import PLAIN, RowStore
 
 # How attention reads a step of one token: with a reader, where the rows lie; without one they are gathered for it.

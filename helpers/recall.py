@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.attention import attending
 from helpers.eviction import Compressor, Policy
 from helpers.eviction.selection import SELECTIONS
-from helpers.footprint import KVShape
 from helpers.generate import replay
 from helpers.models import describe_machine
 from helpers.reasoner import Worksheet

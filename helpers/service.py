@@ -21,13 +21,13 @@ from typing import Any
 import psutil
 import torch
 
+from helpers.arithmetic.catalog import MiB
+from helpers.arithmetic.footprint import KVShape, require_count
+from helpers.arithmetic.layers import KVFormat
 from helpers.attention import attending
 from helpers.block_pool import OutOfBlocks, blocks_for
-from helpers.catalog import MiB
 from helpers.eviction import Compressor
-from helpers.footprint import KVShape, require_count
 from helpers.generate import end_tokens, predict_next
-from helpers.layer_kv import KVFormat
 from helpers.measure import Trace, weight_bytes
 from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache

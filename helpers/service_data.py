@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.catalog import MiB
+from helpers.arithmetic.catalog import MiB
 from helpers.measure import Trace
 
 DATA = Path(__file__).parent / "data" / "service.json"  # written by ``python -m helpers.service``

@@ -23,10 +23,11 @@ from typing import Any
 import torch
 from transformers import AutoConfig, StaticCache
 
+from helpers.arithmetic.catalog import GB, GiB, find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.bench import Row, append_random, random_model, random_policy
 from helpers.block_pool import blocks_for
 from helpers.capacity import format_of, sequence_bytes, weight_bytes_read
-from helpers.catalog import GB, GiB, find_model
 from helpers.decode_step import DecodeStep
 from helpers.devices import (
     busiest,
@@ -39,7 +40,6 @@ from helpers.devices import (
     release,
 )
 from helpers.eviction import Compressor
-from helpers.footprint import KVShape, format_bytes, require_count
 from helpers.in_place import READERS
 from helpers.measure import weight_bytes
 from helpers.models import pick_dtype, require_memory
@@ -293,7 +293,7 @@ def run(plan: Plan, device: str, command: str, reader: str | None = None) -> dic
 def main() -> None:
     """Run from the command line, print and save."""
     parser = new_parser(__doc__)
-    parser.add_argument("--shape", default=SHAPE, help="a model of helpers/catalog.py")
+    parser.add_argument("--shape", default=SHAPE, help="a model of helpers/arithmetic/catalog.py")
     parser.add_argument("--tokens", type=int, default=TOKENS)
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
     parser.add_argument("--interval", type=int, default=INTERVAL)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.footprint import format_bytes
+from helpers.arithmetic.footprint import format_bytes
 from helpers.measured import DATA, Measured
 
 PATH = DATA / "throughput.json"  # written by ``python -m helpers.throughput``

@@ -17,8 +17,10 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from helpers.allocations import largest_tensor
+from helpers.arithmetic.catalog import find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
+from helpers.arithmetic.holes import fill_holes, slide_forward
 from helpers.attention import attend_with_grid
-from helpers.catalog import find_model
 from helpers.devices import (
     command_of,
     copy_bandwidth,
@@ -30,9 +32,7 @@ from helpers.devices import (
     peak_bytes,
     release,
 )
-from helpers.footprint import KVShape, format_bytes, require_count
 from helpers.models import pick_dtype
-from helpers.moves import fill_holes, slide_forward
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
 MOVES = ((2176, 2048), (3200, 3072), (16000, 1600))  # rows before an eviction and after it; the last is article B's
@@ -155,7 +155,7 @@ def main() -> None:
     """Run from the command line, print and save."""
     parser = new_parser(__doc__)
     parser.add_argument(
-        "--shape", default="Qwen3-8B", help="a model of helpers/catalog.py, of which one layer is taken"
+        "--shape", default="Qwen3-8B", help="a model of helpers/arithmetic/catalog.py, of which one layer is taken"
     )
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
     options = parser.parse_args()

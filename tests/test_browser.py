@@ -10,8 +10,8 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.catalog import find_model
-from helpers.footprint import KVShape, format_bytes
+from helpers.arithmetic.catalog import find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes
 from tests import browser
 from tests.normalise import NOTEBOOKS
 

@@ -7,9 +7,9 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.catalog import find_model
-from helpers.footprint import format_bytes
-from helpers.head_sharing import redesign
+from helpers.arithmetic.catalog import find_model
+from helpers.arithmetic.footprint import format_bytes
+from helpers.arithmetic.redesign import redesign
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
 

@@ -7,9 +7,9 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.catalog import GiB
-from helpers.footprint import format_bytes
-from helpers.planner import Plan
+from helpers.arithmetic.catalog import GiB
+from helpers.arithmetic.footprint import format_bytes
+from helpers.arithmetic.plan import Plan
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
 

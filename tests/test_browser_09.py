@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.plan_report import report
+from helpers.arithmetic.plan_report import report
 from helpers.quiz import QUESTIONS
 from helpers.widgets.home import home_frame, plan_of
 from tests import browser

@@ -15,12 +15,12 @@ import torch
 from transformers import DynamicCache
 
 from helpers import address_space, card_limit
+from helpers.arithmetic.catalog import MODELS, GiB, MiB, find_model
+from helpers.arithmetic.footprint import KVShape, weights_bytes
 from helpers.bench import random_model
 from helpers.capacity import scoring_bytes, slot_bytes
 from helpers.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
-from helpers.catalog import MODELS, GiB, MiB, find_model
 from helpers.devices import is_out_of_memory
-from helpers.footprint import KVShape, weights_bytes
 from helpers.measure import weight_bytes
 from helpers.measured import CardLimit, Run, load_card_limit
 
@@ -189,7 +189,7 @@ CAPPED = """
 import json, resource
 from helpers import card_limit
 from helpers.card_limit import TINY, Plan, watch
-from helpers.catalog import MiB
+from helpers.arithmetic.catalog import MiB
 
 card_limit.ACTIVATIONS = 40 * MiB
 config = TINY.config | {"num_hidden_layers": 8, "head_dim": 32}
@@ -226,7 +226,7 @@ def test_a_limit_of_the_system_s_own_is_respected():
     code = """
 import resource
 from helpers.address_space import limited
-from helpers.catalog import GiB
+from helpers.arithmetic.catalog import GiB
 resource.setrlimit(resource.RLIMIT_AS, (8 * GiB, 8 * GiB))
 try:
     with limited(24 * GiB):

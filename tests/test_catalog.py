@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
 
 # As the publishers round it, in billions: a second reference, because a wrong field changes class and n_params alike.
 PUBLISHED = {
@@ -62,7 +62,7 @@ def test_gpt_oss_alternates_and_starts_with_a_window():
 
 
 def test_the_catalog_is_light():
-    code = "import sys, helpers.catalog; print(*{'torch', 'transformers', 'numpy'} & set(sys.modules))"
+    code = "import sys, helpers.arithmetic.catalog; print(*{'torch', 'transformers', 'numpy'} & set(sys.modules))"
     fresh = [sys.executable, "-c", code]
     imported = subprocess.run(fresh, cwd=Path(__file__).parents[1], check=True, stdout=subprocess.PIPE, text=True)
     assert imported.stdout.split() == []

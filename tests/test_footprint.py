@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, DynamicCache
 
-from helpers.catalog import CARDS, GB, KV_LAYOUTS, MODELS, GiB, KiB, find_card
-from helpers.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, max_tokens, weights_bytes
-from helpers.layer_kv import LayerKV, row_bytes
+from helpers.arithmetic.catalog import CARDS, GB, KV_LAYOUTS, MODELS, GiB, KiB, find_card
+from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, max_tokens, weights_bytes
+from helpers.arithmetic.layers import LayerKV, row_bytes
 from helpers.measure import layer_bytes, state_bytes
 from tests.families import FAMILIES, VOCABULARY, WINDOW, build, plain
 

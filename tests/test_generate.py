@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.footprint import KVShape
+from helpers.arithmetic.footprint import KVShape
 from helpers.generate import end_tokens, generate
 from helpers.measure import Trace, layer_bytes, median_seconds, weight_bytes
 from helpers.models import load_reasoner

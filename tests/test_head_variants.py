@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from helpers.footprint import KVShape
+from helpers.arithmetic.footprint import KVShape
 from helpers.head_variants_data import PATH, load_head_variants
 from helpers.reasoner import head_variants
 from helpers.reasoner.head_variants import EXAM, KV_HEADS, MARKS, concentration, grow, text_ids

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from helpers.arithmetic.catalog import MODELS
 from helpers.block_pool import blocks_for
-from helpers.catalog import MODELS
 from helpers.eviction import Compressor, TriAttention
 from helpers.generate import generate
 from helpers.models import load_model

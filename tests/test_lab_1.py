@@ -7,10 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers.catalog import GB, MODELS, GiB, MiB, find_card
+from helpers.arithmetic.catalog import GB, MODELS, GiB, MiB, find_card
+from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, max_tokens, weights_bytes
 from helpers.exercises import lab_1
 from helpers.exercises.hand_sums import KINDS, OVERHEAD, QUESTIONS, all_slips, budget, hand_sum, mistakes, right_answer
-from helpers.footprint import KVShape, MemoryBudget, decode_ceiling, max_tokens, weights_bytes
 from helpers.plots.fits import shares_of_cards
 
 MASTER = Path(__file__).parent.parent / "labs" / "masters" / "lab_1_will_it_fit.ipynb"

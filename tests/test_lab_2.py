@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, quants
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.exercises import lab_2, packing
 from helpers.fidelity_data import load_table
-from helpers.footprint import KVShape
 from helpers.kv_formats import encode
 
 MASTER = Path(__file__).parent.parent / "labs" / "masters" / "lab_2_turn_the_two_dials.ipynb"

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from helpers import service
-from helpers.catalog import MiB
+from helpers.arithmetic.catalog import MiB
+from helpers.arithmetic.footprint import MemoryBudget
 from helpers.eviction import H2O, Compressor, StreamingLLM
 from helpers.exercises import lab_6 as lab
-from helpers.footprint import MemoryBudget
 from helpers.models import load_reasoner
 from helpers.plots.service import blocks_over_steps
 from helpers.reasoner import grade

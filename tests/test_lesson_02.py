@@ -8,10 +8,10 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.catalog import MODELS, GiB, MiB
+from helpers.arithmetic.catalog import MODELS, GiB, MiB
+from helpers.arithmetic.footprint import KVShape, format_bytes
+from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
 from helpers.exercises import lesson_02
-from helpers.footprint import KVShape, format_bytes
-from helpers.head_sharing import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
 from helpers.measure import layer_bytes, state_bytes
 from helpers.miniatures import WINDOW, filled_cache, miniature
 from helpers.plots import canvas, heads

@@ -5,12 +5,12 @@ import io
 import pytest
 from matplotlib.figure import Figure
 
-from helpers.agents import Agent, bytes_of_agents
-from helpers.catalog import CARDS, GB, MODELS, TOOLS, GiB, find_card, find_model
+from helpers.arithmetic.agents import Agent, bytes_of_agents
+from helpers.arithmetic.catalog import CARDS, GB, MODELS, TOOLS, GiB, find_card, find_model
+from helpers.arithmetic.footprint import KVShape, decode_ceiling, format_bytes, weights_bytes
+from helpers.arithmetic.layers import LayerKV
+from helpers.arithmetic.plan import Plan, spilled_speed, sum_over_tokens, weights_read
 from helpers.exercises import lesson_03
-from helpers.footprint import KVShape, decode_ceiling, format_bytes, weights_bytes
-from helpers.layer_kv import LayerKV
-from helpers.planner import Plan, spilled_speed, sum_over_tokens, weights_read
 from helpers.plots import agents as agent_plots
 from helpers.plots import budget as budget_plots
 from helpers.plots import speed as speed_plots

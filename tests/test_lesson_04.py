@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from helpers import fidelity
-from helpers.catalog import KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape, max_tokens
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_04 as exercises
 from helpers.fidelity_data import DATA, load_table
-from helpers.footprint import KVShape, max_tokens
 from helpers.measure import share_interval
 from helpers.models import load_reasoner
 from helpers.plots import formats

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from helpers import levers
+from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.plan import Plan
+from helpers.arithmetic.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
 from helpers.block_pool import blocks_for
-from helpers.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.eviction import Compressor, Random, StreamingLLM
 from helpers.exercises import lesson_09 as exercises
-from helpers.footprint import KVShape
 from helpers.levers import Levers, ask_four, predict_bytes, run_agents
 from helpers.measure import Compression, Trace
 from helpers.measured import BLOCKS, EVICTING, GROWING, load_card_limit, read_card_limit
 from helpers.models import load_reasoner
-from helpers.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
-from helpers.planner import Plan
 from helpers.plots.levers import stacked
 from helpers.plots.memory import held_until_the_end
 from helpers.reasoner import make_worksheets

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from helpers.catalog import MODELS, GiB, find_card
-from helpers.footprint import KVShape, format_bytes, max_tokens, weights_bytes
+from helpers.arithmetic.catalog import MODELS, GiB, find_card
+from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
 from helpers.reasoner import make_worksheets
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.footprint import KVShape
+from helpers.arithmetic.footprint import KVShape
 from helpers.measure import Compression, Trace, paired_difference, reachable_bytes, share_interval
 from helpers.paged_cache import PagedCache
 

@@ -14,8 +14,8 @@ import torch
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from helpers import models
-from helpers.catalog import MODELS, GiB
-from helpers.footprint import KVShape, format_bytes
+from helpers.arithmetic.catalog import MODELS, GiB
+from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.generate import generate
 from helpers.measure import layer_bytes, state_bytes, weight_bytes
 from helpers.models import describe_machine, free_memory, load_model, load_reasoner, pick_device, pick_dtype

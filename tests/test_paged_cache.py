@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.block_pool import OutOfBlocks
-from helpers.footprint import KVShape
 from helpers.generate import generate
 from helpers.kv_formats import decode, encode
 from helpers.models import load_reasoner

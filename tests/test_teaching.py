@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from helpers.catalog import KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB
-from helpers.footprint import KVShape
+from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB
+from helpers.arithmetic.footprint import KVShape
 from labs.student_copies import LABS, masters
 
 PAGES = sorted([*LABS.glob("*.md"), *LABS.glob("workshop/*.md")])

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from helpers import row_store
+from helpers.arithmetic.footprint import KVShape
 from helpers.eviction import Compressor, TriAttention, triattention
 from helpers.eviction.triattention import score
-from helpers.footprint import KVShape
 from helpers.generate import generate
 from helpers.models import load_reasoner
 from helpers.paged_cache import PagedCache

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from helpers import walls_bench
-from helpers.catalog import find_model
-from helpers.moves import fill_holes, slide_forward
+from helpers.arithmetic.catalog import find_model
+from helpers.arithmetic.holes import fill_holes, slide_forward
 from helpers.walls_bench import TINY, Heads, grid_lines, move_lines, order_lines
 
 

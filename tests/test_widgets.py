@@ -13,9 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers import widgets
-from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card
+from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
 from helpers.checks import check_number
-from helpers.footprint import KVShape, format_bytes, max_tokens, weights_bytes
 from helpers.measure import Trace
 from helpers.plots import memory as plots
 from helpers.widgets import memory as memory_controls

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from helpers.arithmetic.footprint import require_count
 from helpers.block_pool import blocks_for
 from helpers.eviction.policy import Policy
 from helpers.eviction.selection import SELECTIONS, group_scores, select
-from helpers.footprint import require_count
 from helpers.measure import Compression
 from helpers.paged_cache import PagedCache
 

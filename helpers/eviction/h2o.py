@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import pad
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.eviction.policy import Policy
-from helpers.footprint import KVShape
 
 
 class H2O(Policy):

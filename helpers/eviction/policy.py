@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from helpers.footprint import KVShape
+from helpers.arithmetic.footprint import KVShape
 
 
 class Policy:

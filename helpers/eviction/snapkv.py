@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import avg_pool1d
 
+from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.eviction.policy import Policy
-from helpers.footprint import KVShape, require_count
 
 
 class SnapKV(Policy):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from helpers.arithmetic.footprint import require_count
 from helpers.eviction.policy import Policy
-from helpers.footprint import require_count
 
 
 class StreamingLLM(Policy):

@@ -21,9 +21,9 @@ from typing import Any, Self
 
 import torch
 
+from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.attention import attending
 from helpers.eviction.policy import Policy
-from helpers.footprint import KVShape, require_count
 from helpers.row_store import sequences_at_once
 
 AGGREGATIONS = ("mean", "max")

@@ -1,7 +1,7 @@
 """The ten questions of lab 1, each as a hand calculation, with the slips that people make in one.
 
 A hand calculation is a ``Sum``: all the numbers that it uses. A slip replaces some of them; what the sum then gives is
-the wrong answer by which the slip is known. The right answers come from ``helpers.footprint`` instead.
+the wrong answer by which the slip is known. The right answers come from ``helpers.arithmetic.footprint`` instead.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from helpers.catalog import GB, KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB, find_card
-from helpers.footprint import KVShape, MemoryBudget, decode_ceiling, max_tokens, weights_bytes
+from helpers.arithmetic.catalog import GB, KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB, find_card
+from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, max_tokens, weights_bytes
 
 OVERHEAD = 0.75 * GiB  # the course's assumption; lesson 03 says why it is one
 
@@ -51,7 +51,7 @@ QUESTIONS = {
 }
 
 
-# --- The right answers, by helpers.footprint --------------------------------------------------------------------------
+# --- The right answers, by footprint ----------------------------------------------------------------------------------
 def budget(question: Question) -> MemoryBudget:
     """The three terms of a question."""
     model = MODELS[question.model]

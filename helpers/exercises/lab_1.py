@@ -1,6 +1,6 @@
 """Checks of lab 1: a toy and ten questions by hand, four functions with footprint, five published numbers.
 
-Right answers come from ``helpers.footprint``. What a wrong one tells comes from ``hand_sums``, or from a call with one
+Right answers come from ``helpers.arithmetic``. What a wrong one tells comes from ``hand_sums``, or from a call with one
 slip in it.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, NamedTuple
 
-from helpers.catalog import GB, MODELS, GiB, find_card
+from helpers.arithmetic.catalog import GB, MODELS, GiB, find_card
+from helpers.arithmetic.footprint import KVShape, decode_ceiling, max_tokens, weights_bytes
 from helpers.checks import check_number, check_stages, how_far
 from helpers.exercises.attempts import call
 from helpers.exercises.hand_sums import KINDS, OVERHEAD, QUESTIONS, mistakes, right_answer
-from helpers.footprint import KVShape, decode_ceiling, max_tokens, weights_bytes
 
 Function = Callable[..., Any]
 SMALL, MEDIUM, SLIDING = "Llama-3.1-8B", "Qwen3-32B", "gpt-oss-20b"

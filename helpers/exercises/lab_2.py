@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.checks import check_stages
 from helpers.exercises import packing
 from helpers.exercises.attempts import call
 from helpers.exercises.packing import GROUP, Row, Switches, gguf_pack, gguf_unpack, recognise
-from helpers.footprint import KVShape
 
 Function = Callable[..., Any]
 Pair = tuple[str, str]

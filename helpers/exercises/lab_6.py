@@ -7,12 +7,12 @@ from math import isclose
 from numbers import Real
 from typing import Any
 
+from helpers.arithmetic.catalog import MiB
+from helpers.arithmetic.footprint import MemoryBudget
 from helpers.block_pool import blocks_for
-from helpers.catalog import MiB
 from helpers.checks import check_number, check_stages
 from helpers.eviction import H2O, Compressor
 from helpers.exercises.attempts import Complaint, attempt, need, stage
-from helpers.footprint import MemoryBudget
 from helpers.service_data import BLOCK_SIZE, EVERY, REQUESTS, load_evidence
 
 Function = Callable[..., Any]

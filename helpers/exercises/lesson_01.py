@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.catalog import MODELS, GiB
+from helpers.arithmetic.catalog import MODELS, GiB
+from helpers.arithmetic.footprint import KVShape, max_tokens
 from helpers.checks import check_number
-from helpers.footprint import KVShape, max_tokens
 
 
 def check_one_token(answer: Any) -> None:

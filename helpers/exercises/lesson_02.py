@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.catalog import MODELS
+from helpers.arithmetic.catalog import MODELS
+from helpers.arithmetic.footprint import KVShape
 from helpers.checks import check_number
-from helpers.footprint import KVShape
 
 
 def check_one_for_all(answer: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.catalog import GB, GiB, KiB, find_card
+from helpers.arithmetic.catalog import GB, GiB, KiB, find_card
+from helpers.arithmetic.footprint import MemoryBudget, decode_ceiling
 from helpers.checks import check_number
-from helpers.footprint import MemoryBudget, decode_ceiling
 
 
 def check_two_at_once(answer: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.catalog import GB, MODELS, GiB
+from helpers.arithmetic.catalog import GB, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape
 from helpers.checks import check_number
-from helpers.footprint import KVShape
 
 
 def check_one_key(answer: Any) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from helpers.arithmetic.catalog import GB, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape
 from helpers.block_pool import blocks_for
-from helpers.catalog import GB, MODELS, GiB
 from helpers.checks import check_number
-from helpers.footprint import KVShape
 
 
 def check_four_requests(answer: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.catalog import KV_LAYOUTS, GiB
+from helpers.arithmetic.catalog import KV_LAYOUTS, GiB
 from helpers.checks import check_number
 
 

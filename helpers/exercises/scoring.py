@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.contest import Contest, Verdict
 from helpers.eviction import Policy
 from helpers.exercises.attempts import Complaint, attempt, need
-from helpers.footprint import KVShape
 
 SHAPE, N_HEADS, BATCH = KVShape(n_layers=4, n_kv_heads=4, head_dim=32), 8, 2
 N_PROMPT, ROWS = 5, 24

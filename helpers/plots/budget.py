@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from helpers.footprint import format_bytes
+from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
 
 # One look per term: colour and hatch, so that they differ in grey too.

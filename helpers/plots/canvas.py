@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from helpers.footprint import binary_unit
+from helpers.arithmetic.footprint import binary_unit
 
 BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#595959"
 SIZE = (8.0, 3.6)  # inches; as wide as a laptop's notebook column

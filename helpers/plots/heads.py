@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from helpers.catalog import GiB, MiB
-from helpers.footprint import format_bytes
+from helpers.arithmetic.catalog import GiB, MiB
+from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, bytes_axis, new_axes
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from helpers.footprint import format_bytes
+from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, RED, bytes_axis, new_axes
 
 

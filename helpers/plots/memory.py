@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from helpers.catalog import GiB
-from helpers.footprint import format_bytes
+from helpers.arithmetic.catalog import GiB
+from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
 
 RUN_LOOKS = (

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from helpers.footprint import format_bytes
+from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SIZE, SKY, new_axes
 
 AGES = colormaps["cividis"]

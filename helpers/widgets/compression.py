@@ -8,9 +8,9 @@ from functools import cache, partial
 import ipywidgets
 import torch
 
+from helpers.arithmetic.footprint import format_bytes
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
-from helpers.footprint import format_bytes
 from helpers.generate import replay
 from helpers.measure import Trace
 from helpers.models import Loaded, load_reasoner

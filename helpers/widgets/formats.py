@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from helpers.catalog import KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens
 from helpers.fidelity_data import Pair, load_table
-from helpers.footprint import KVShape, format_bytes, max_tokens
 from helpers.plots import formats
 from helpers.widgets.page import Frame, choice, control
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipywidgets
 
-from helpers.catalog import MODELS, find_model
-from helpers.footprint import KVShape, format_bytes
-from helpers.head_sharing import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
+from helpers.arithmetic.catalog import MODELS, find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes
+from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
 from helpers.plots import heads
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
 

@@ -8,10 +8,10 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
-from helpers.catalog import CARDS, KV_LAYOUTS, MODELS
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS
+from helpers.arithmetic.plan import Plan
+from helpers.arithmetic.plan_report import save
 from helpers.measure import Trace
-from helpers.plan_report import save
-from helpers.planner import Plan
 from helpers.plots import budget, compression
 from helpers.widgets.page import POWERS, Frame, Picture, choice, control, is_static, slider
 from helpers.widgets.planner import terms_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipywidgets
 
-from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
-from helpers.footprint import KVShape, MemoryBudget, format_bytes, max_tokens, weights_bytes
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
+from helpers.arithmetic.footprint import KVShape, MemoryBudget, format_bytes, max_tokens, weights_bytes
 from helpers.plots import memory
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipywidgets
 
-from helpers.catalog import CARDS, KV_LAYOUTS, MODELS, GiB
-from helpers.footprint import format_bytes
-from helpers.planner import Plan
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.footprint import format_bytes
+from helpers.arithmetic.plan import Plan
 from helpers.plots import budget
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
 

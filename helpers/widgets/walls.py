@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import ipywidgets
 
-from helpers.catalog import MODELS, find_model
-from helpers.footprint import KVShape, format_bytes
-from helpers.moves import REUSE, SLIDE, WAYS, Slots, broken_habits, take_in
+from helpers.arithmetic.catalog import MODELS, find_model
+from helpers.arithmetic.footprint import KVShape, format_bytes
+from helpers.arithmetic.holes import REUSE, SLIDE, WAYS, Slots, broken_habits, take_in
 from helpers.plots import walls
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.catalog import KV_LAYOUTS
+from helpers.arithmetic.catalog import KV_LAYOUTS
 
 KVFormat = str | tuple[str, str]  # one name for both, or (format of K, format of V)
 KIND_OF_LAYER_TYPE = {

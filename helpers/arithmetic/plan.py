@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from helpers.agents import bytes_of_agents
-from helpers.catalog import Card, GiB, Model, find_card, find_model
-from helpers.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, weights_bytes
+from helpers.arithmetic.agents import bytes_of_agents
+from helpers.arithmetic.catalog import Card, GiB, Model, find_card, find_model
+from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, weights_bytes
 
 STEPS = 64  # slices of a sum over tokens; time per token is nearly straight within each
 

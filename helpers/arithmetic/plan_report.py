@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from helpers.catalog import CHECKED
-from helpers.footprint import format_bytes
-from helpers.planner import Plan
+from helpers.arithmetic.catalog import CHECKED
+from helpers.arithmetic.footprint import format_bytes
+from helpers.arithmetic.plan import Plan
 
 INTERVAL = 128  # tokens between two compressions, the published default
 # What the formats of this course are called there; a format that is missing here cannot be chosen there.

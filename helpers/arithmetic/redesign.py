@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.footprint import KVShape
-from helpers.layer_kv import LayerKV
+from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.layers import LayerKV
 
 AS_PUBLISHED = "as published"
 SHARING: dict[str, int | None] = {  # query heads per KV head; 0 stands for all of them

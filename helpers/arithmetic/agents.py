@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helpers.footprint import KVShape, require_count
-from helpers.layer_kv import KVFormat, LayerKV
+from helpers.arithmetic.footprint import KVShape, require_count
+from helpers.arithmetic.layers import KVFormat, LayerKV
 
 
 @dataclass(frozen=True)

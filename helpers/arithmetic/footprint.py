@@ -17,8 +17,8 @@ from functools import cached_property
 from numbers import Integral
 from typing import Any
 
-from helpers.catalog import WEIGHT_BITS, GiB, KiB, MiB
-from helpers.layer_kv import KVFormat, LayerKV, read_layers
+from helpers.arithmetic.catalog import WEIGHT_BITS, GiB, KiB, MiB
+from helpers.arithmetic.layers import KVFormat, LayerKV, read_layers
 
 _UNITS = ((GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB"))
 
