@@ -21,7 +21,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from helpers.in_place import Reader, installed_reader
-from helpers.measure import WeightsCost
+from helpers.measuring.trace import WeightsCost
 from helpers.paged_cache import blocks_behind, is_of_paged_cache, reading, take_mask_owner
 
 NAME = "kv_memory"

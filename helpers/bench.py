@@ -24,7 +24,7 @@ from helpers.block_pool import blocks_for
 from helpers.devices import new_report, save
 from helpers.eviction import H2O, Compressor, SnapKV, TriAttention
 from helpers.eviction.triattention import score
-from helpers.measure import median_seconds, reachable_bytes
+from helpers.measuring.costs import median_seconds, reachable_bytes
 from helpers.paged_cache import PagedCache
 
 DATA = Path(__file__).parent / "data" / "bench.json"

@@ -8,7 +8,7 @@ import torch
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.block_pool import blocks_for
-from helpers.measure import weight_bytes
+from helpers.measuring.costs import weight_bytes
 from helpers.row_store import PLAIN
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from helpers.measuring.comparisons import how_far
+
 
 def check_number(answer: Any, expected: float, unit: str, mistakes: dict[str, float] | None = None) -> None:
     """Print whether a number is right and, where it equals a known mistake, which.
@@ -51,15 +53,6 @@ def _diagnose(answer: float, expected: float, mistakes: dict[str, float]) -> str
     if expected <= 0:
         return f"{answer:,.10g} is not it."
     return f"{answer:,.10g} is {how_far(answer, expected)}."
-
-
-def how_far(guess: float, value: float) -> str:
-    """How far a positive guess lies from a positive value, in words: ``2.5 times too high``, ``0.31% too low``."""
-    direction = "high" if guess > value else "low"
-    ratio = max(guess / value, value / guess)
-    if ratio >= 1.5:
-        return f"{ratio:,.3g} times too {direction}"
-    return f"{100 * abs(guess - value) / value:.2g}% too {direction}"
 
 
 def _kind(answer: Any) -> str:

@@ -10,7 +10,7 @@ import torch
 from helpers.block_pool import blocks_for
 from helpers.eviction import Compressor, Policy
 from helpers.generate import replay
-from helpers.measure import Answers
+from helpers.measuring.comparisons import Answers
 from helpers.models import Loaded
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from helpers.measure import median_seconds
+from helpers.measuring.costs import median_seconds
 from helpers.models import describe_machine, free_memory, pick_device
 
 CHOICES = ("cuda", "cpu")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.catalog import KV_LAYOUTS
-from helpers.measure import Answers
+from helpers.measuring.comparisons import Answers
 
 DATA = Path(__file__).parent / "data" / "fidelity.json"  # written by ``python -m helpers.fidelity``
 

@@ -11,7 +11,7 @@ import torch
 from helpers.arithmetic.footprint import require_count
 from helpers.attention import attending
 from helpers.eviction import Compressor
-from helpers.measure import Trace
+from helpers.measuring.trace import Trace
 from helpers.paged_cache import PagedCache
 
 CHUNK = 128  # tokens that a replay reads at once where no compressor says otherwise

@@ -28,7 +28,8 @@ from helpers.attention import attending
 from helpers.block_pool import OutOfBlocks, blocks_for
 from helpers.eviction import Compressor
 from helpers.generate import end_tokens, predict_next
-from helpers.measure import Trace, weight_bytes
+from helpers.measuring.costs import weight_bytes
+from helpers.measuring.trace import Trace
 from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, grade, make_worksheets

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.catalog import MiB
-from helpers.measure import Trace
+from helpers.measuring.trace import Trace
 
 DATA = Path(__file__).parent / "data" / "service.json"  # written by ``python -m helpers.service``
 POOL_BYTES, BLOCK_SIZE = 6 * MiB, 16  # of the service's pool

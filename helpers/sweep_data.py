@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.measure import Answers
+from helpers.measuring.comparisons import Answers
 
 DATA = Path(__file__).parent / "data" / "sweep.json"  # written by ``python -m helpers.sweep``
 RECALL_DATA = Path(__file__).parent / "data" / "recall.json"  # written by ``python -m helpers.recall``

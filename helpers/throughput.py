@@ -41,7 +41,7 @@ from helpers.devices import (
 )
 from helpers.eviction import Compressor
 from helpers.in_place import READERS
-from helpers.measure import weight_bytes
+from helpers.measuring.costs import weight_bytes
 from helpers.models import pick_dtype, require_memory
 from helpers.paged_cache import PagedCache
 from helpers.throughput_data import FULL, TRI

@@ -18,7 +18,7 @@ from transformers import BloomConfig, BloomForCausalLM, DynamicCache, StaticCach
 from helpers.attention import NAME, attend, attend_with_grid, attending
 from helpers.eviction import Compressor, Random
 from helpers.generate import generate
-from helpers.measure import WeightsCost
+from helpers.measuring.trace import WeightsCost
 from helpers.paged_cache import PagedCache
 from tests.families import CATALOG, VOCABULARY, WINDOW, build, plain
 from tests.test_paged_cache import shuffle

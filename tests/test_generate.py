@@ -9,7 +9,8 @@ from transformers import DynamicCache
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.generate import end_tokens, generate
-from helpers.measure import Trace, layer_bytes, median_seconds, weight_bytes
+from helpers.measuring.costs import layer_bytes, median_seconds, weight_bytes
+from helpers.measuring.trace import Trace
 from helpers.models import load_reasoner
 from helpers.reasoner import make_worksheets
 from tests.families import VOCABULARY, WINDOW, build, plain
@@ -191,7 +192,7 @@ def test_speed_leaves_the_prefill_out():
 
 def test_median_seconds_is_not_led_by_one_slow_call(monkeypatch):
     clock = itertools.accumulate([0, 1, 0, 100, 0, 2])  # started, ended, started, ...
-    monkeypatch.setattr("helpers.measure.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("helpers.measuring.trace.time.perf_counter", lambda: next(clock))
     calls = []
     assert median_seconds(lambda: calls.append(1), repeats=3) == 2
     assert len(calls) == 3

@@ -21,7 +21,7 @@ LIGHT = [
     "plots",
     "widgets",
     "checks",
-    "measure",
+    "measuring",
     "measured",
     "block_pool",
 ]  # the arithmetic lessons' half

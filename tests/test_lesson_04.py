@@ -14,7 +14,7 @@ from helpers.arithmetic.footprint import KVShape, max_tokens
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_04 as exercises
 from helpers.fidelity_data import DATA, load_table
-from helpers.measure import share_interval
+from helpers.measuring.comparisons import share_interval
 from helpers.models import load_reasoner
 from helpers.plots import formats
 from helpers.reasoner import make_worksheets

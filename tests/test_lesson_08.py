@@ -19,7 +19,8 @@ from helpers.claims import judge, recorded
 from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.exercises import lesson_08 as exercises
 from helpers.generate import replay
-from helpers.measure import Compression, Trace, share_interval
+from helpers.measuring.comparisons import share_interval
+from helpers.measuring.trace import Compression, Trace
 from helpers.models import load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.plots import clocks, compression, queries

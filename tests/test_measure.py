@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.measure import Compression, Trace, paired_difference, reachable_bytes, share_interval
+from helpers.measuring.comparisons import paired_difference, share_interval
+from helpers.measuring.costs import reachable_bytes
+from helpers.measuring.trace import Compression, Trace
 from helpers.paged_cache import PagedCache
 
 

@@ -17,7 +17,7 @@ from helpers import models
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.generate import generate
-from helpers.measure import layer_bytes, state_bytes, weight_bytes
+from helpers.measuring.costs import layer_bytes, state_bytes, weight_bytes
 from helpers.models import describe_machine, free_memory, load_model, load_reasoner, pick_device, pick_dtype
 from helpers.reasoner import make_worksheets
 from helpers.reasoner.tokenizer import WORDS, make_tokenizer

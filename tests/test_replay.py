@@ -17,7 +17,7 @@ from helpers.block_pool import OutOfBlocks, blocks_for
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import generate, replay
-from helpers.measure import Compression, Trace
+from helpers.measuring.trace import Compression, Trace
 from helpers.models import load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
@@ -491,7 +491,7 @@ def test_bytes_freed_are_all_that_compressions_and_other_falls_gave_back(seed):
 def test_speed_counts_decoded_tokens_of_one_sequence_after_the_prefill(monkeypatch):
     clock = itertools.count(100.0, 0.25)
     subject = llama()
-    monkeypatch.setattr("helpers.measure.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("helpers.measuring.trace.time.perf_counter", lambda: next(clock))
     generated = subject.generate(subject.new_cache(), steps=9)
     replayed = subject.replay(generated, subject.new_cache())
     assert generated.tokens_per_second == 8 / (8 * 0.25)

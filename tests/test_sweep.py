@@ -9,7 +9,7 @@ import torch
 from helpers import sweep
 from helpers.eviction import Compressor
 from helpers.generate import generate
-from helpers.measure import share_interval
+from helpers.measuring.comparisons import share_interval
 from helpers.paged_cache import PagedCache
 from helpers.sweep import Cell
 

@@ -14,7 +14,7 @@ from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape
 from helpers.bench import append_random, random_model
 from helpers.capacity import sequence_bytes, slot_bytes, weight_bytes_read
-from helpers.measure import reachable_bytes, weight_bytes
+from helpers.measuring.costs import reachable_bytes, weight_bytes
 from helpers.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
 from helpers.throughput_data import load_throughput
 

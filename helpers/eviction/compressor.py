@@ -11,7 +11,7 @@ from helpers.arithmetic.footprint import require_count
 from helpers.block_pool import blocks_for
 from helpers.eviction.policy import Policy
 from helpers.eviction.selection import SELECTIONS, group_scores, select
-from helpers.measure import Compression
+from helpers.measuring.trace import Compression
 from helpers.paged_cache import PagedCache
 
 

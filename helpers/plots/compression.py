@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
-from helpers.measure import Trace
+from helpers.measuring.trace import Trace
 from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes
 
 # Per selection mode a colour, a mark and a hatch; per policy a colour and a mark.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import PercentFormatter
 
-from helpers.measure import share_interval
+from helpers.measuring.comparisons import share_interval
 from helpers.plots.canvas import BLUE, GREY, RED, SIZE, SKY
 
 LOOKS = {"course": (BLUE, "o", ""), "own": (RED, "D", "//"), "bound": (GREY, "*", "..")}  # colour, mark, hatch

@@ -12,7 +12,7 @@ from helpers.arithmetic.footprint import format_bytes
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
-from helpers.measure import Trace
+from helpers.measuring.trace import Trace
 from helpers.models import Loaded, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.plots import compression

@@ -11,7 +11,7 @@ from IPython.display import display
 from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS
 from helpers.arithmetic.plan import Plan
 from helpers.arithmetic.plan_report import save
-from helpers.measure import Trace
+from helpers.measuring.trace import Trace
 from helpers.plots import budget, compression
 from helpers.widgets.page import POWERS, Frame, Picture, choice, control, is_static, slider
 from helpers.widgets.planner import terms_of

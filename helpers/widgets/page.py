@@ -18,7 +18,7 @@ import ipywidgets
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from helpers.checks import how_far
+from helpers.measuring.comparisons import how_far
 
 DPI = 144  # twice the size shown, so that text stays sharp on a laptop's screen
 POWERS = [(f"{2**k:,}", 2**k) for k in range(10, 21)]  # 1,024 to 1,048,576 tokens

@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
-from helpers.measure import Trace
+from helpers.measuring.trace import Trace
 from helpers.plots import memory
 from helpers.widgets.page import Picture, is_static
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Z_95 = statistics.NormalDist().inv_cdf(0.975)  # 1.96 standard errors to each side
+from helpers.measuring.costs import layer_bytes
 
 
 @dataclass
@@ -124,94 +122,6 @@ class Trace:
         return (len(self.tokens[0]) - 1) / seconds if seconds else math.nan
 
 
-class Answers:
-    """What a record's worksheets add up to; its field ``right`` is True for each that came out right."""
-
-    right: tuple[bool, ...]
-
-    @property
-    def share_right(self) -> float:
-        """Share of worksheets that were right from the first token to the last."""
-        return statistics.fmean(self.right)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of ``share_right``."""
-        return share_interval(self.right)
-
-
-def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
-    """The median time of several calls, since single ones vary: other programs, clocks, memory."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def reachable_bytes(root: Any) -> int:
-    """Bytes of every tensor that can be reached from an object, each storage once: buffers and indices too."""
-    storages: dict[int, int] = {}
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        item = waiting.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if hasattr(item, "untyped_storage"):
-            storages[item.untyped_storage().data_ptr()] = item.untyped_storage().nbytes()
-        elif isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple | set):
-            waiting.extend(item)
-        else:
-            waiting.extend(getattr(item, "__dict__", {}).values())
-    return sum(storages.values())
-
-
-def share_interval(right: Sequence[bool]) -> tuple[float, float]:
-    """95% interval of a share of independent trials, after Wilson (1927): right even near 0 and 1."""
-    count, share = len(right), sum(right) / len(right)
-    spread = Z_95 * math.sqrt(share * (1 - share) / count + (Z_95 / (2 * count)) ** 2)
-    middle, scale = share + Z_95**2 / (2 * count), 1 + Z_95**2 / count
-    return (middle - spread) / scale, (middle + spread) / scale
-
-
-def paired_difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    """Mean of ``one`` less ``other`` over the same trials, and half the width of its 95% interval.
-
-    The same worksheets for both, so that hard and easy ones fall out of the difference.
-    """
-    differences = [a - b for a, b in zip(one, other, strict=True)]
-    return statistics.fmean(differences), Z_95 * statistics.stdev(differences) / math.sqrt(len(differences))
-
-
-def layer_bytes(cache: Any) -> list[int]:
-    """Bytes of the key and value rows of each layer of a transformers cache; 0 for a layer that keeps none.
-
-    What is counted is rows. A sliding layer of ``DynamicCache`` may keep a longer tensor alive behind them until the
-    next step.
-    """
-    return [_bytes(getattr(layer, "keys", None)) + _bytes(getattr(layer, "values", None)) for layer in cache.layers]
-
-
-def state_bytes(cache: Any) -> int:
-    """Bytes of recurrent and convolution state, in the layers that keep such state instead of rows."""
-    states = (getattr(layer, name, {}) for layer in cache.layers for name in ("conv_states", "recurrent_states"))
-    return sum(_bytes(tensor) for by_index in states for tensor in by_index.values())
-
-
-def weight_bytes(model: Any) -> int:
-    """Bytes of a model's parameters; a tensor shared by two of them (tied embeddings) counts once."""
-    return sum(_bytes(parameter) for parameter in model.parameters())
-
-
 def _rows(layer: Any) -> int:
     keys = getattr(layer, "keys", None)
     return 0 if keys is None or not keys.numel() else keys.shape[-2]
-
-
-def _bytes(tensor: Any) -> int:
-    return 0 if tensor is None else tensor.nbytes

@@ -1,0 +1,51 @@
+"""Comparisons of what was measured: shares with their intervals, paired differences, and how far a guess was off."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+Z_95 = statistics.NormalDist().inv_cdf(0.975)  # 1.96 standard errors to each side
+
+
+class Answers:
+    """What a record's worksheets add up to; its field ``right`` is True for each that came out right."""
+
+    right: tuple[bool, ...]
+
+    @property
+    def share_right(self) -> float:
+        """Share of worksheets that were right from the first token to the last."""
+        return statistics.fmean(self.right)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of ``share_right``."""
+        return share_interval(self.right)
+
+
+def share_interval(right: Sequence[bool]) -> tuple[float, float]:
+    """95% interval of a share of independent trials, after Wilson (1927): right even near 0 and 1."""
+    count, share = len(right), sum(right) / len(right)
+    spread = Z_95 * math.sqrt(share * (1 - share) / count + (Z_95 / (2 * count)) ** 2)
+    middle, scale = share + Z_95**2 / (2 * count), 1 + Z_95**2 / count
+    return (middle - spread) / scale, (middle + spread) / scale
+
+
+def paired_difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """Mean of ``one`` less ``other`` over the same trials, and half the width of its 95% interval.
+
+    The same worksheets for both, so that hard and easy ones fall out of the difference.
+    """
+    differences = [a - b for a, b in zip(one, other, strict=True)]
+    return statistics.fmean(differences), Z_95 * statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def how_far(guess: float, value: float) -> str:
+    """How far a positive guess lies from a positive value, in words: ``2.5 times too high``, ``0.31% too low``."""
+    direction = "high" if guess > value else "low"
+    ratio = max(guess / value, value / guess)
+    if ratio >= 1.5:
+        return f"{ratio:,.3g} times too {direction}"
+    return f"{100 * abs(guess - value) / value:.2g}% too {direction}"
