@@ -27,7 +27,7 @@ from helpers.eviction.triattention import score
 from helpers.measuring.costs import median_seconds, reachable_bytes
 from helpers.paged_cache import PagedCache
 
-DATA = Path(__file__).parent / "data" / "bench.json"
+DATA = Path(__file__).parent / "records" / "memory_speed.json"
 LENGTHS = (512, 2048, 8192, 32768)
 BUDGET, INTERVAL = 2048, 128
 N_HEADS, N_KV_HEADS, HEAD_DIM = 16, 8, 128  # Qwen3-0.6B's

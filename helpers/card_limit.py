@@ -43,10 +43,10 @@ from helpers.devices import (
 )
 from helpers.eviction import Compressor
 from helpers.generate import predict_next
-from helpers.measured import BLOCKS, EVICTING, GROWING, CardLimit, load_card_limit, read_card_limit
 from helpers.measuring.costs import layer_bytes, weight_bytes
 from helpers.models import free_memory, pick_device, pick_dtype
 from helpers.paged_cache import PagedCache
+from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, CardLimit, load_card_limit, read_card_limit
 from helpers.throughput import TINY_CONFIG
 from helpers.widgets.page import is_static
 

@@ -22,7 +22,7 @@ from helpers.measuring.costs import median_seconds
 from helpers.models import describe_machine, free_memory, pick_device
 
 CHOICES = ("cuda", "cpu")
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "records"
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**26}  # far more than any processor keeps close by
 # PyTorch has a class for a GPU that is out of memory; for a CPU it has these words.
 SAID_BY_CPU = "DefaultCPUAllocator: can't allocate memory"
@@ -153,7 +153,7 @@ def new_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--device", choices=CHOICES, default="cuda" if pick_device() == "cuda" else "cpu")
     parser.add_argument("--tiny", action="store_true", help="a size that takes seconds, to see that it runs")
-    parser.add_argument("--out", type=Path, help="where to save; by default a full run on cuda goes to helpers/data")
+    parser.add_argument("--out", type=Path, help="where to save; by default a full run on cuda goes to helpers/records")
     return parser
 
 
@@ -173,7 +173,7 @@ def finish(report: dict[str, Any], options: argparse.Namespace, name: str) -> No
     is_the_real_one = is_cuda(options.device) and not options.tiny
     path = options.out or (DATA / name if is_the_real_one else None)
     if path is None:
-        print("not saved: only a full run on cuda goes to helpers/data; name a place with --out")
+        print("not saved: only a full run on cuda goes to helpers/records; name a place with --out")
         return
     save(report, path)
     print(f"saved to {path}")

@@ -23,12 +23,12 @@ from transformers import DynamicCache
 from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.attention import attend_with_grid, attending
 from helpers.block_pool import blocks_for
-from helpers.fidelity_data import DATA
 from helpers.generate import replay
 from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import WEIGHTS, Worksheet, make_worksheets
+from helpers.records.fidelity import DATA
 from helpers.sweep import gold_ids
 
 FORMATS = ("fp16", "q8_0", "fp8_e4m3", "q5_0", "q4_0", "nvfp4")

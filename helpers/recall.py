@@ -28,7 +28,7 @@ from helpers.models import describe_machine
 from helpers.reasoner import Worksheet
 from helpers.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
 
-DATA = Path(__file__).parent / "data" / "recall.json"
+DATA = Path(__file__).parent / "records" / "recall.json"
 SHARES = (0.5, 0.25)
 
 

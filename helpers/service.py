@@ -33,7 +33,7 @@ from helpers.measuring.trace import Trace
 from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, grade, make_worksheets
-from helpers.service_data import BLOCK_SIZE, DATA, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS
+from helpers.records.service import BLOCK_SIZE, DATA, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS
 
 N_LINES, SEED = 20, 56  # the worksheet that everybody asks about
 LONGEST = 240  # tokens that a request may decode; a thought that goes astray need not end by itself

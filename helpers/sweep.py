@@ -29,7 +29,7 @@ from helpers.models import Loaded, describe_machine, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, make_worksheets
 
-DATA = Path(__file__).parent / "data" / "sweep.json"
+DATA = Path(__file__).parent / "records" / "sweep.json"
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # budgets, of the thought's length
 N_LINES, SEED, BATCH, INTERVAL, BLOCK_SIZE = 40, 3, 32, 32, 16
 CALIBRATION = {

@@ -44,7 +44,7 @@ from helpers.in_place import READERS
 from helpers.measuring.costs import weight_bytes
 from helpers.models import pick_dtype, require_memory
 from helpers.paged_cache import PagedCache
-from helpers.throughput_data import FULL, TRI
+from helpers.records.throughput import FULL, TRI
 from helpers.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 
 HALF, STATIC = "full attention, half the tokens", "full attention, in place"

@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.fidelity_data import load_table
+from helpers.records.fidelity import load_table
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
 

@@ -21,8 +21,8 @@ from helpers.bench import random_model
 from helpers.capacity import scoring_bytes, slot_bytes
 from helpers.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
 from helpers.devices import is_out_of_memory
-from helpers.measured import CardLimit, Run, load_card_limit
 from helpers.measuring.costs import weight_bytes
+from helpers.records.card_limit import CardLimit, Run, load_card_limit
 
 PLAIN = [
     name

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.head_variants_data import PATH, load_head_variants
 from helpers.reasoner import head_variants
 from helpers.reasoner.head_variants import EXAM, KV_HEADS, MARKS, concentration, grow, text_ids
 from helpers.reasoner.tokenizer import make_tokenizer
 from helpers.reasoner.train import make_model
+from helpers.records.head_variants import PATH, load_head_variants
 
 SIZES = {"tokens": 9_000, "n_lines": 4, "device": "cpu"}
 

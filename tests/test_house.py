@@ -22,7 +22,7 @@ LIGHT = [
     "widgets",
     "checks",
     "measuring",
-    "measured",
+    "records",
     "block_pool",
 ]  # the arithmetic lessons' half
 CODE = sorted((ROOT / "helpers").rglob("*.py"))

@@ -10,8 +10,8 @@ from gguf import GGMLQuantizationType, quants
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.exercises import lab_2, packing
-from helpers.fidelity_data import load_table
 from helpers.kv_formats import encode
+from helpers.records.fidelity import load_table
 
 MASTER = Path(__file__).parent.parent / "labs" / "masters" / "lab_2_turn_the_two_dials.ipynb"
 CHECKS = {

@@ -23,8 +23,8 @@ from helpers.generate import replay
 from helpers.leaderboard import ENVIRONMENT_VARIABLE, FILE, LONGEST_NAME, Leaderboard, Row, clean, rank, table
 from helpers.models import load_reasoner
 from helpers.plots.leaderboard import Line, answers_and_blocks
+from helpers.records.sweep import load_sweep
 from helpers.sweep import gold_ids
-from helpers.sweep_data import load_sweep
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read
 

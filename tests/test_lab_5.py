@@ -18,8 +18,8 @@ from helpers.models import load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
 from helpers.recall import Recorder
+from helpers.records.sweep import load_sweep
 from helpers.sweep import gold_ids
-from helpers.sweep_data import load_sweep
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read
 

@@ -15,8 +15,8 @@ from helpers.exercises import lab_6 as lab
 from helpers.models import load_reasoner
 from helpers.plots.service import blocks_over_steps
 from helpers.reasoner import grade
+from helpers.records.service import DATA, TRACE_COLUMNS, load_evidence
 from helpers.service import Service, Settings
-from helpers.service_data import DATA, TRACE_COLUMNS, load_evidence
 
 EVIDENCE = load_evidence()
 

@@ -13,11 +13,11 @@ from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, max_tokens
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_04 as exercises
-from helpers.fidelity_data import DATA, load_table
 from helpers.measuring.comparisons import share_interval
 from helpers.models import load_reasoner
 from helpers.plots import formats
 from helpers.reasoner import make_worksheets
+from helpers.records.fidelity import DATA, load_table
 from helpers.widgets import formats as controls
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

@@ -18,8 +18,8 @@ from helpers.arithmetic.holes import FILL, REUSE, SLIDE, WAYS, broken_habits, fi
 from helpers.attention import attend_with_grid
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_07 as exercises
-from helpers.measured import Way, load_walls
 from helpers.plots import walls as plots
+from helpers.records.walls import Way, load_walls
 from helpers.widgets import walls
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

@@ -26,8 +26,9 @@ from helpers.paged_cache import PagedCache
 from helpers.plots import clocks, compression, queries
 from helpers.reasoner import make_worksheets
 from helpers.recall import Lookup, Recorder, find_lookups, has_copy, lookup_weights, share_of_values
+from helpers.records.recall import RECALL_DATA, load_recall
+from helpers.records.sweep import DATA, load_sweep
 from helpers.sweep import gold_ids
-from helpers.sweep_data import DATA, RECALL_DATA, load_recall, load_sweep
 from helpers.widgets import compression as control
 from helpers.widgets import page
 from helpers.widgets import sweep as frames

@@ -15,8 +15,8 @@ from helpers.arithmetic.footprint import KVShape
 from helpers.bench import append_random, random_model
 from helpers.capacity import sequence_bytes, slot_bytes, weight_bytes_read
 from helpers.measuring.costs import reachable_bytes, weight_bytes
+from helpers.records.throughput import load_throughput
 from helpers.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
-from helpers.throughput_data import load_throughput
 
 BANDWIDTH = 1e9
 TOKEN = 2 * 2 * 2 * 16 * 4  # bytes of one token's rows: K and V, 2 layers, 2 KV heads, head_dim 16, float32

@@ -13,7 +13,7 @@ from helpers.block_pool import blocks_for
 from helpers.checks import check_number, check_stages
 from helpers.eviction import H2O, Compressor
 from helpers.exercises.attempts import Complaint, attempt, need, stage
-from helpers.service_data import BLOCK_SIZE, EVERY, REQUESTS, load_evidence
+from helpers.records.service import BLOCK_SIZE, EVERY, REQUESTS, load_evidence
 
 Function = Callable[..., Any]
 PROMPT, LENGTH = 139, 362  # tokens of a request when its prompt is read, and when it is answered

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens
-from helpers.fidelity_data import Pair, load_table
 from helpers.plots import formats
+from helpers.records.fidelity import Pair, load_table
 from helpers.widgets.page import Frame, choice, control
 
 MODEL, FREE, OVERHEAD = "Llama-3.1-70B", 34 * GiB, 0.75 * GiB

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from helpers.plots import compression
-from helpers.sweep_data import Result, Sweep, load_recall
+from helpers.records.recall import load_recall
+from helpers.records.sweep import Result, Sweep
 from helpers.widgets.page import Frame
 
 MODES = tuple(compression.MODES)

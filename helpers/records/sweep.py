@@ -10,8 +10,7 @@ from typing import Any
 
 from helpers.measuring.comparisons import Answers
 
-DATA = Path(__file__).parent / "data" / "sweep.json"  # written by ``python -m helpers.sweep``
-RECALL_DATA = Path(__file__).parent / "data" / "recall.json"  # written by ``python -m helpers.recall``
+DATA = Path(__file__).parent / "sweep.json"  # written by ``python -m helpers.sweep``
 
 
 @dataclass(frozen=True)
@@ -80,43 +79,3 @@ def _result(cell: dict[str, Any]) -> Result:
     return Result(
         right, tuple(cell["lookups"]), tuple(cell["lookups_right"]), cell["compressions"], cell["blocks_freed"]
     )
-
-
-@dataclass(frozen=True)
-class Recall:
-    """Look-ups of one cell of the recall data: did the head that looks up have a copy of the value, did it come out.
-
-    Attributes:
-        sheets_right: worksheets right from the first token to the last.
-        with_copy, right_with_copy: look-ups with a copy left, and how many of them gave the right value.
-        without_copy, right_without_copy: the others.
-        values_among_kept: share of values among the rows that the head had left at the end.
-    """
-
-    sheets_right: int
-    with_copy: int
-    right_with_copy: int
-    without_copy: int
-    right_without_copy: int
-    values_among_kept: float
-
-    @property
-    def recall(self) -> float:
-        """Share of look-ups with a copy left."""
-        return self.with_copy / (self.with_copy + self.without_copy)
-
-    @property
-    def right(self) -> float:
-        """Share of look-ups that gave the right value."""
-        return (self.right_with_copy + self.right_without_copy) / (self.with_copy + self.without_copy)
-
-
-@cache
-def load_recall(path: Path = RECALL_DATA) -> tuple[dict[str, Any], dict[tuple[str, float, str], Recall]]:
-    """Read the saved recall data: how it was made, and its cells by policy, share and selection mode."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    cells = {}
-    for cell in facts.pop("cells"):
-        key = cell.pop("policy"), cell.pop("share"), cell.pop("selection")
-        cells[key] = Recall(without_copy=facts["lookups"] - cell["with_copy"], **cell)
-    return facts, cells

@@ -11,7 +11,7 @@ from typing import Any
 from helpers.arithmetic.catalog import KV_LAYOUTS
 from helpers.measuring.comparisons import Answers
 
-DATA = Path(__file__).parent / "data" / "fidelity.json"  # written by ``python -m helpers.fidelity``
+DATA = Path(__file__).parent / "fidelity.json"  # written by ``python -m helpers.fidelity``
 
 
 @dataclass(frozen=True)

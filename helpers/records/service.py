@@ -11,7 +11,7 @@ from typing import Any
 from helpers.arithmetic.catalog import MiB
 from helpers.measuring.trace import Trace
 
-DATA = Path(__file__).parent / "data" / "service.json"  # written by ``python -m helpers.service``
+DATA = Path(__file__).parent / "service.json"  # written by ``python -m helpers.service``
 POOL_BYTES, BLOCK_SIZE = 6 * MiB, 16  # of the service's pool
 REQUESTS, EVERY = 16, 14  # how many came that evening, and the steps between two of them
 TRACE_COLUMNS = ("tokens_seen", "tokens_alive", "blocks_held", "bytes_held")

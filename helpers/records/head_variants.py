@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.measured import DATA, Measured
 from helpers.measuring.comparisons import Answers
+from helpers.records.measured import DATA, Measured
 
 PATH = DATA / "head_variants.json"  # written by ``python -m helpers.reasoner.head_variants``
 

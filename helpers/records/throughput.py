@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.measured import DATA, Measured
+from helpers.records.measured import DATA, Measured
 
 PATH = DATA / "throughput.json"  # written by ``python -m helpers.throughput``
 FULL, TRI = "full attention", "TriAttention"
