@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
-from helpers.models import describe_machine, free_memory, pick_device, pick_dtype
+from helpers.machine.description import describe_machine
+from helpers.machine.device import free_memory, pick_device, pick_dtype
 
 OVERHEAD = 0.75 * GiB  # an assumption without a primary source; lesson 03 measures it
 

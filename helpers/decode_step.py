@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from helpers.block_pool import blocks_for
-from helpers.devices import is_cuda
+from helpers.machine.device import is_cuda
 from helpers.paged_cache import PagedCache, Places, in_any_mode, reading
 from helpers.row_store import PLAIN
 

@@ -25,7 +25,8 @@ from helpers.attention import attend_with_grid, attending
 from helpers.block_pool import blocks_for
 from helpers.generate import replay
 from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
-from helpers.models import Loaded, describe_machine, load_reasoner
+from helpers.machine.description import describe_machine
+from helpers.models import Loaded, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import WEIGHTS, Worksheet, make_worksheets
 from helpers.records.fidelity import DATA

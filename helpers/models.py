@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
+from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.reasoner import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
@@ -118,39 +117,6 @@ def load_model(name: str | None = None) -> Loaded:
     return Loaded(name, model, _fetch(AutoTokenizer, name), KVShape.from_config(model.config))  # in the loaded dtype
 
 
-def pick_device() -> str:
-    """``cuda``, ``mps`` or ``cpu``, the first that this machine has."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def pick_dtype(device: str) -> torch.dtype:
-    """A dtype the device computes natively: bfloat16 from compute capability 8.0 on, else float16; float32 on a CPU."""
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
-    return torch.float16 if device == "mps" else torch.float32
-
-
-def free_memory(device: str) -> int:
-    """Bytes that a program can still get on the device; on a CPU or Apple chip, of main memory."""
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
-
-
-def describe_machine() -> dict[str, str | int]:
-    """What stands beside every saved measurement: processor, cores, accelerator, and the versions that matter."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in _lines(cpuinfo) if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
 def require_rope(name: str, config: Any) -> None:
     """Raise unless the model turns its keys by position (RoPE), on which the later lessons stand."""
     text = config.get_text_config(decoder=True)
@@ -167,10 +133,6 @@ def require_memory(name: str, config: Any, device: str, dtype: torch.dtype) -> N
     if weights + cache > free:
         needs = f"{format_bytes(weights)} for weights and {format_bytes(cache)} for a cache of {CONTEXT:,} tokens"
         raise MemoryError(f"{name} needs {needs}; {device} has {format_bytes(free)} free")
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def _fetch(loader: Any, name: str, **options: Any) -> Any:

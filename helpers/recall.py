@@ -24,7 +24,7 @@ from helpers.attention import attending
 from helpers.eviction import Compressor, Policy
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
-from helpers.models import describe_machine
+from helpers.machine.description import describe_machine
 from helpers.reasoner import Worksheet
 from helpers.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
 

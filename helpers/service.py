@@ -28,9 +28,10 @@ from helpers.attention import attending
 from helpers.block_pool import OutOfBlocks, blocks_for
 from helpers.eviction import Compressor
 from helpers.generate import end_tokens, predict_next
+from helpers.machine.description import describe_machine
 from helpers.measuring.costs import weight_bytes
 from helpers.measuring.trace import Trace
-from helpers.models import Loaded, describe_machine, load_reasoner
+from helpers.models import Loaded, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, grade, make_worksheets
 from helpers.records.service import BLOCK_SIZE, DATA, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS

@@ -25,7 +25,8 @@ from helpers.block_pool import blocks_for
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
-from helpers.models import Loaded, describe_machine, load_reasoner
+from helpers.machine.description import describe_machine
+from helpers.models import Loaded, load_reasoner
 from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, make_worksheets
 

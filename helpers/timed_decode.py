@@ -13,10 +13,10 @@ from helpers.attention import attending
 from helpers.bench import append_random
 from helpers.capacity import format_of
 from helpers.decode_step import DecodeStep
-from helpers.devices import is_cuda, seconds_of, synchronize
 from helpers.eviction import Compressor
 from helpers.generate import predict_next
 from helpers.in_place import READERS, Reader, why_not
+from helpers.machine.device import is_cuda, seconds_of, synchronize
 from helpers.paged_cache import PagedCache
 
 GATHER = "gather"  # rows are copied together for each step, which works everywhere

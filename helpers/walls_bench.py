@@ -16,23 +16,13 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers.allocations import largest_tensor
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.arithmetic.holes import fill_holes, slide_forward
 from helpers.attention import attend_with_grid
-from helpers.devices import (
-    command_of,
-    copy_bandwidth,
-    finish,
-    is_out_of_memory,
-    median_seconds_on,
-    new_parser,
-    new_report,
-    peak_bytes,
-    release,
-)
-from helpers.models import pick_dtype
+from helpers.experiments.report import command_of, finish, new_parser, new_report
+from helpers.machine.device import copy_bandwidth, is_out_of_memory, median_seconds_on, peak_bytes, pick_dtype, release
+from helpers.machine.largest_tensor import largest_tensor
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
 MOVES = ((2176, 2048), (3200, 3072), (16000, 1600))  # rows before an eviction and after it; the last is article B's

@@ -14,13 +14,14 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers import address_space, card_limit
+from helpers import card_limit
 from helpers.arithmetic.catalog import MODELS, GiB, MiB, find_model
 from helpers.arithmetic.footprint import KVShape, weights_bytes
 from helpers.bench import random_model
 from helpers.capacity import scoring_bytes, slot_bytes
 from helpers.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
-from helpers.devices import is_out_of_memory
+from helpers.machine import address_space
+from helpers.machine.device import is_out_of_memory
 from helpers.measuring.costs import weight_bytes
 from helpers.records.card_limit import CardLimit, Run, load_card_limit
 
@@ -225,7 +226,7 @@ def test_on_a_cpu_the_process_itself_runs_out_of_memory():
 def test_a_limit_of_the_system_s_own_is_respected():
     code = """
 import resource
-from helpers.address_space import limited
+from helpers.machine.address_space import limited
 from helpers.arithmetic.catalog import GiB
 resource.setrlimit(resource.RLIMIT_AS, (8 * GiB, 8 * GiB))
 try:

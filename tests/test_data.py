@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from helpers.devices import DATA
+from helpers.experiments.report import DATA
 
 FILES = sorted(path.name for path in DATA.glob("*.json"))
 LIST = (DATA / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from helpers import devices
+from helpers.machine import device
 
 
 @pytest.fixture
@@ -19,35 +19,35 @@ def waits(monkeypatch):
 
 
 def test_synchronize_does_nothing_on_a_cpu_and_waits_for_a_gpu(waits):
-    devices.synchronize("cpu")
+    device.synchronize("cpu")
     assert waits == []
-    devices.synchronize(torch.device("cuda", 0))
+    device.synchronize(torch.device("cuda", 0))
     assert waits == ["wait"]
 
 
 def test_time_is_taken_from_an_idle_gpu_to_an_idle_gpu(waits):
-    devices.seconds_of("cuda", lambda: waits.append("run"))
+    device.seconds_of("cuda", lambda: waits.append("run"))
     assert waits == ["wait", "run", "wait"]
 
 
 def test_a_median_warms_up_and_waits_within_every_repeat(waits):
-    devices.median_seconds_on("cuda", lambda: waits.append("run"), repeats=3)
+    device.median_seconds_on("cuda", lambda: waits.append("run"), repeats=3)
     assert waits == ["wait", *["run", "wait"] * 4]
 
 
 def test_a_copy_counts_each_byte_read_and_written(monkeypatch):
-    monkeypatch.setattr(devices, "median_seconds_on", lambda device, run, repeats=5: (run(), 0.5)[1])
-    assert devices.copy_bandwidth("cpu", size=1000) == 2 * 1000 * devices.COPIES / 0.5
+    monkeypatch.setattr(device, "median_seconds_on", lambda device, run, repeats=5: (run(), 0.5)[1])
+    assert device.copy_bandwidth("cpu", size=1000) == 2 * 1000 * device.COPIES / 0.5
 
 
 def test_a_copy_s_bandwidth_is_of_a_sensible_size():
-    assert 1e8 < devices.copy_bandwidth("cpu", size=2**22) < 1e13
+    assert 1e8 < device.copy_bandwidth("cpu", size=2**22) < 1e13
 
 
 def test_a_limit_plays_a_smaller_card(monkeypatch):
-    monkeypatch.setattr(devices, "free_memory", lambda device: {"cpu": 100, "cuda": 200}[device])
+    monkeypatch.setattr(device, "free_memory", lambda device: {"cpu": 100, "cuda": 200}[device])
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    assert [devices.free_bytes("cpu"), devices.free_bytes("cpu", 60), devices.free_bytes("cuda:0", 300)] == [
+    assert [device.free_bytes("cpu"), device.free_bytes("cpu", 60), device.free_bytes("cuda:0", 300)] == [
         100,
         60,
         200,
@@ -55,18 +55,18 @@ def test_a_limit_plays_a_smaller_card(monkeypatch):
 
 
 def test_peak_bytes_are_beyond_what_was_there(monkeypatch, waits):
-    assert devices.peak_bytes("cpu", lambda: None) is None
+    assert device.peak_bytes("cpu", lambda: None) is None
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: waits.append("reset"))
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 30)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 100)
-    assert devices.peak_bytes("cuda", lambda: waits.append("run")) == 70
+    assert device.peak_bytes("cuda", lambda: waits.append("run")) == 70
     assert waits == ["reset", "run", "wait"]
 
 
 def test_the_busiest_part_is_what_takes_the_time():
     large = torch.randn(400, 400)
-    parts = devices.busiest("cpu", lambda: [large @ large for _ in range(20)])
+    parts = device.busiest("cpu", lambda: [large @ large for _ in range(20)])
     assert parts["parts"][0][0] == "aten::mm"
     assert parts["parts"] == sorted(parts["parts"], key=lambda part: -part[1])
     assert parts["seconds"] >= sum(seconds for _, seconds in parts["parts"]) * 0.999
@@ -77,24 +77,24 @@ def test_a_gpu_s_facts_name_driver_cuda_and_memory(monkeypatch):
     card = types.SimpleNamespace(major=9, minor=0, total_memory=141 * 10**9)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     answer = types.SimpleNamespace(stdout="580.1\n580.1\n")
-    monkeypatch.setattr(devices.subprocess, "run", lambda *args, **kwargs: answer)
-    facts = devices.describe_device("cuda")
+    monkeypatch.setattr(device.subprocess, "run", lambda *args, **kwargs: answer)
+    facts = device.describe_device("cuda")
     assert (facts["driver"], facts["capability"], facts["gpu_bytes"]) == ("580.1", "9.0", 141 * 10**9)
     assert "cuda" in facts
     answer.stdout = ""
-    assert devices.describe_device("cuda")["driver"] == "unknown"
+    assert device.describe_device("cuda")["driver"] == "unknown"
 
 
 def test_without_nvidia_s_tool_the_driver_is_unknown(monkeypatch):
     def missing(*args, **kwargs):
         raise FileNotFoundError
 
-    monkeypatch.setattr(devices.subprocess, "run", missing)
-    assert devices._driver() == "unknown"
+    monkeypatch.setattr(device.subprocess, "run", missing)
+    assert device._driver() == "unknown"
 
 
 def test_a_cpu_s_facts_ask_no_gpu():
-    report = devices.new_report("do it")
+    report = device.new_report("do it")
     assert report["command"] == "do it"
     assert {"cpu", "torch", "transformers", "threads"} <= set(report["machine"])
     assert report["machine"]["device"] == "cpu"
@@ -103,7 +103,7 @@ def test_a_cpu_s_facts_ask_no_gpu():
 
 @pytest.fixture
 def parser():
-    parser = devices.new_parser("What it does.\n\nMore.")
+    parser = device.new_parser("What it does.\n\nMore.")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2])
     return parser
@@ -121,7 +121,7 @@ def parser():
 )
 def test_the_command_repeats_the_run_and_names_nobody_s_folder(parser, words, command):
     options = parser.parse_args(["--device", "cpu", *words])
-    assert devices.command_of("helpers.x", parser, options) == command
+    assert device.command_of("helpers.x", parser, options) == command
     again = parser.parse_args(command.split()[3:])
     assert vars(again) | {"out": None} == vars(options) | {"out": None}
 
@@ -137,9 +137,9 @@ def test_the_command_repeats_the_run_and_names_nobody_s_folder(parser, words, co
     ],
 )
 def test_only_a_full_run_on_a_gpu_is_saved_among_the_data(device, tiny, named, saved, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(devices, "DATA", tmp_path)
+    monkeypatch.setattr(device, "DATA", tmp_path)
     options = argparse.Namespace(device=device, tiny=tiny, out=tmp_path / "own.json" if named else None)
-    devices.finish({"a": 1}, options, "x.json")
+    device.finish({"a": 1}, options, "x.json")
     assert [path.name for path in tmp_path.iterdir()] == ([saved] if saved else [])
     assert ("not saved" in capsys.readouterr().out) == (saved is None)
     if saved:

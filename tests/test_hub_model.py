@@ -104,8 +104,8 @@ class NoBFloat16(TorchDispatchMode):
 def run_in(dtype, tmp_path, text, monkeypatch):
     build(plain("qwen3", head_dim=16, vocab_size=300), torch.float32).save_pretrained(tmp_path / "small")
     byte_tokenizer().save_pretrained(tmp_path / "small")
-    monkeypatch.setattr("helpers.models.pick_device", lambda: "cpu")
-    monkeypatch.setattr("helpers.models.pick_dtype", lambda device: dtype)
+    monkeypatch.setattr("helpers.machine.device.pick_device", lambda: "cpu")
+    monkeypatch.setattr("helpers.machine.device.pick_dtype", lambda device: dtype)
     with NoBFloat16():
         loaded = load_model(str(tmp_path / "small"))
         policy = TriAttention.calibrate(loaded.model, loaded.text_ids(text))

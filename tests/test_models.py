@@ -17,8 +17,10 @@ from helpers import models
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.generate import generate
+from helpers.machine.description import describe_machine
+from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.measuring.costs import layer_bytes, state_bytes, weight_bytes
-from helpers.models import describe_machine, free_memory, load_model, load_reasoner, pick_device, pick_dtype
+from helpers.models import load_model, load_reasoner
 from helpers.reasoner import make_worksheets
 from helpers.reasoner.tokenizer import WORDS, make_tokenizer
 from helpers.widgets.memory import wall_frame

@@ -9,11 +9,12 @@ import warnings
 import pytest
 import torch
 
-from helpers import devices, in_place, throughput, timed_decode
+from helpers import in_place, throughput, timed_decode
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape
 from helpers.bench import append_random, random_model
 from helpers.capacity import sequence_bytes, slot_bytes, weight_bytes_read
+from helpers.machine import device
 from helpers.measuring.costs import reachable_bytes, weight_bytes
 from helpers.records.throughput import load_throughput
 from helpers.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
@@ -160,7 +161,7 @@ def test_not_even_one_sequence_fits(model):
 def test_the_device_is_waited_for_at_the_ends_and_at_compactions_alone(model, monkeypatch):
     waits = []
     monkeypatch.setattr(timed_decode, "synchronize", waits.append)
-    monkeypatch.setattr(devices, "synchronize", waits.append)
+    monkeypatch.setattr(device, "synchronize", waits.append)
     cache, compressor = throughput._new_cache(model, TINY, Case(TRI, 48, 32), 2)
     append_random(cache, model, 32, 2)
     timing = throughput.decode(model, cache, 2, 40, compressor)
@@ -265,9 +266,9 @@ def test_no_goal_is_judged_where_a_line_is_missing(spoil):
 
 # --- Read back -------------------------------------------------------------------------------------------------------
 def test_the_table_is_read_back(lines, tmp_path):
-    report = devices.new_report("a command") | {"plan": dataclasses.asdict(TINY)}
+    report = device.new_report("a command") | {"plan": dataclasses.asdict(TINY)}
     failed = {"name": TRI, "budget": 32, "batch": 99, "equal": False, "largest": True, "error": "out of memory"}
-    devices.save(report | {"lines": [*lines, failed]}, tmp_path / "x.json")
+    device.save(report | {"lines": [*lines, failed]}, tmp_path / "x.json")
     table = load_throughput(tmp_path / "x.json")
     assert (table.shape, table.tokens) == ("tiny", 256)
     assert len(table.equal) + len(table.largest) == 1 + len(lines)  # full attention is in both
@@ -329,7 +330,7 @@ def test_the_command_says_in_one_line_what_is_wrong(words, said, monkeypatch):
 
 
 def test_weights_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
-    monkeypatch.setattr("helpers.models.free_memory", lambda device: 2**30)
+    monkeypatch.setattr("helpers.machine.device.free_memory", lambda device: 2**30)
     monkeypatch.setattr(throughput, "random_model", None)
     with pytest.raises(MemoryError, match="30.5 GiB for weights"):
         throughput.run(Plan("Qwen3-8B", find_model("Qwen3-8B").config), "cpu", "")

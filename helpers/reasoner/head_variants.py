@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.devices import DATA, new_report, save
 from helpers.eviction import TriAttention
-from helpers.models import pick_device
+from helpers.experiments.report import DATA, new_report, save
+from helpers.machine.device import pick_device
 from helpers.reasoner.exactness import complete
 from helpers.reasoner.task import grade, make_worksheets
 from helpers.reasoner.tokenizer import make_tokenizer

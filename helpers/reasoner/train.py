@@ -33,7 +33,8 @@ from tqdm import tqdm
 from transformers import DynamicCache, Qwen3Config, Qwen3ForCausalLM
 
 from helpers.generate import generate
-from helpers.models import describe_machine, pick_device
+from helpers.machine.description import describe_machine
+from helpers.machine.device import pick_device
 from helpers.reasoner.exactness import share_right
 from helpers.reasoner.task import WEIGHTS, make_worksheets
 from helpers.reasoner.tokenizer import make_tokenizer

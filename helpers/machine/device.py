@@ -6,23 +6,16 @@ the device measures how fast work is handed over, not how fast it is done.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import gc
-import json
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from helpers.measuring.costs import median_seconds
-from helpers.models import describe_machine, free_memory, pick_device
 
-CHOICES = ("cuda", "cpu")
-DATA = Path(__file__).parent / "records"
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**26}  # far more than any processor keeps close by
 # PyTorch has a class for a GPU that is out of memory; for a CPU it has these words.
 SAID_BY_CPU = "DefaultCPUAllocator: can't allocate memory"
@@ -123,67 +116,20 @@ def busiest(device: str | torch.device, run: Callable[[], Any], most: int = 8) -
     return {"seconds": sum(seconds for _, seconds in longest), "parts": longest[:most]}
 
 
-def describe_device(device: str | torch.device) -> dict[str, Any]:
-    """The machine, and the device in it: on a GPU its driver, CUDA's version, its memory and compute capability too."""
-    facts = describe_machine() | {"threads": torch.get_num_threads(), "device": torch.device(device).type}
-    if not is_cuda(device):
-        return facts
-    properties = torch.cuda.get_device_properties(device)
-    return facts | {
-        "driver": _driver(),
-        "cuda": torch.version.cuda,
-        "capability": f"{properties.major}.{properties.minor}",
-        "gpu_bytes": properties.total_memory,
-    }
+def pick_device() -> str:
+    """``cuda``, ``mps`` or ``cpu``, the first that this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def new_report(command: str, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """What stands at the head of saved measurements: the command that repeats them, the day, and the machine."""
-    today = datetime.date.today().isoformat()
-    return {"command": command, "date": today, "machine": describe_device(device)}
+def pick_dtype(device: str) -> torch.dtype:
+    """A dtype the device computes natively: bfloat16 from compute capability 8.0 on, else float16; float32 on a CPU."""
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
+    return torch.float16 if device == "mps" else torch.float32
 
 
-def save(report: dict[str, Any], path: Path) -> None:
-    """Write a report as JSON."""
-    path.write_text(json.dumps(report, indent=1) + "\n")
-
-
-def new_parser(description: str) -> argparse.ArgumentParser:
-    """A command line with what all measurements have: the device, a size that takes seconds, and where to save."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--device", choices=CHOICES, default="cuda" if pick_device() == "cuda" else "cpu")
-    parser.add_argument("--tiny", action="store_true", help="a size that takes seconds, to see that it runs")
-    parser.add_argument("--out", type=Path, help="where to save; by default a full run on cuda goes to helpers/records")
-    return parser
-
-
-def command_of(module: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
-    """The command line that repeats a run: what differs from the defaults, and the device in any case."""
-    words = [f"python -m {module} --device {options.device}"]
-    for name, value in vars(options).items():
-        if name in ("device", "out") or value == parser.get_default(name):
-            continue
-        values = "" if value is True else " ".join(map(str, value if isinstance(value, list) else [value]))
-        words.append(f"--{name.replace('_', '-')} {values}".strip())
-    return " ".join(words)
-
-
-def finish(report: dict[str, Any], options: argparse.Namespace, name: str) -> None:
-    """Save a report where the options say; a tiny run, or one on a CPU, only where a place is named."""
-    is_the_real_one = is_cuda(options.device) and not options.tiny
-    path = options.out or (DATA / name if is_the_real_one else None)
-    if path is None:
-        print("not saved: only a full run on cuda goes to helpers/records; name a place with --out")
-        return
-    save(report, path)
-    print(f"saved to {path}")
-
-
-def _driver() -> str:
-    """The version of NVIDIA's driver, as its own tool says it."""
-    question = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(question, capture_output=True, text=True, timeout=60).stdout.split()
-    except OSError:
-        return "unknown"
-    return said[0] if said else "unknown"
+def free_memory(device: str) -> int:
+    """Bytes that a program can still get on the device; on a CPU or Apple chip, of main memory."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
