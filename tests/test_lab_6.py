@@ -13,7 +13,7 @@ from helpers.arithmetic.footprint import MemoryBudget
 from helpers.eviction import H2O, Compressor, StreamingLLM
 from helpers.exercises import lab_6 as lab
 from helpers.models import load_reasoner
-from helpers.plots.service import blocks_over_steps
+from helpers.plots.blocks import blocks_over_steps
 from helpers.reasoner import grade
 from helpers.records.service import DATA, TRACE_COLUMNS, load_evidence
 from helpers.service import Service, Settings

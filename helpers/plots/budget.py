@@ -1,4 +1,4 @@
-"""Figures of what must fit into memory, of what bits cost, and of one plan with its speed."""
+"""Figures of what must fit into memory, of what bits cost, of loads beside their cards, and of one plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
@@ -110,3 +110,28 @@ def _stack(ax: Axes, row: float, terms: dict[str, float]) -> None:
         label = name if value and name not in ax.get_legend_handles_labels()[1] else "_"
         ax.barh(row, value, 0.6, left=left, color=color, alpha=0.75, hatch=hatch, edgecolor="white", label=label)
         left += value
+
+
+def shares_of_cards(names: Sequence[str], loads: Sequence[dict[str, float]], cards: Sequence[float]) -> Figure:
+    """One stacked bar per load, as a share of its card, and the line beyond which nothing fits.
+
+    Args:
+        names: one per load, from top to bottom.
+        loads: bytes by term; the terms are keys of ``LOOKS``.
+        cards: bytes of each load's card.
+    """
+    figure, ax = new_axes("share of the card's memory", "", left=0.3)
+    for row, (terms, card) in enumerate(zip(loads, cards, strict=True)):
+        shares = {term: n_bytes / card for term, n_bytes in terms.items()}
+        _stack(ax, row, shares)
+        full = sum(shares.values())
+        ax.text(max(full, 1) + 0.01, row, f"{100 * full:.1f}%", va="center")  # right of the limit, which it would cross
+    limit = {"color": RED, "linestyle": "--", "linewidth": 2, "label": "the card's limit"}
+    ax.plot([1, 1], [-0.6, len(names) - 0.4], **limit)
+    ax.set_yticks(range(len(names)), list(names))
+    ax.set_ylim(len(names) - 0.4, -1.3)  # room for the legend above the first bar
+    ax.set_xlim(0, 1.15 * max(1, *(sum(terms.values()) / card for terms, card in zip(loads, cards, strict=True))))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.grid(visible=False)
+    ax.legend(loc="upper left", frameon=False, ncols=4, fontsize=9)
+    return figure
