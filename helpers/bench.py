@@ -19,13 +19,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, StaticC
 
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes
-from helpers.attention import NAME, attend_with_grid, attending
-from helpers.block_pool import blocks_for
+from helpers.cache.attention import NAME, attend_with_grid, attending
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, SnapKV, TriAttention
 from helpers.eviction.triattention import score
 from helpers.experiments.report import new_report, save
 from helpers.measuring.costs import median_seconds, reachable_bytes
-from helpers.paged_cache import PagedCache
 
 DATA = Path(__file__).parent / "records" / "memory_speed.json"
 LENGTHS = (512, 2048, 8192, 32768)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.row_store import PLAIN
 from helpers.measuring.costs import weight_bytes
-from helpers.row_store import PLAIN
 
 
 def sequence_bytes(model: Any, rows: int, block_size: int, scored: bool, gathered: bool = True) -> int:

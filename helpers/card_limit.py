@@ -26,9 +26,10 @@ from transformers import DynamicCache
 
 from helpers.arithmetic.catalog import GiB, MiB, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count, weights_bytes
-from helpers.attention import attending
 from helpers.bench import append_random, random_model, random_policy
-from helpers.block_pool import OutOfBlocks, blocks_for
+from helpers.cache.attention import attending
+from helpers.cache.block_pool import OutOfBlocks, blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.capacity import format_of, scoring_bytes, slot_bytes
 from helpers.eviction import Compressor
 from helpers.experiments.report import command_of, finish, new_parser, new_report
@@ -36,7 +37,6 @@ from helpers.generate import predict_next
 from helpers.machine import address_space
 from helpers.machine.device import free_memory, is_cuda, is_out_of_memory, pick_device, pick_dtype, release, synchronize
 from helpers.measuring.costs import layer_bytes, weight_bytes
-from helpers.paged_cache import PagedCache
 from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, CardLimit, load_card_limit, read_card_limit
 from helpers.throughput import TINY_CONFIG
 from helpers.widgets.page import is_static

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, Policy
 from helpers.generate import replay
 from helpers.measuring.comparisons import Answers
 from helpers.models import Loaded
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
 from helpers.sweep import gold_ids
 

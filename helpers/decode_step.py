@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache, Places, in_any_mode, reading
+from helpers.cache.row_store import PLAIN
 from helpers.machine.device import is_cuda
-from helpers.paged_cache import PagedCache, Places, in_any_mode, reading
-from helpers.row_store import PLAIN
 
 WARM_UPS = 3  # before recording, so that libraries have chosen their kernels and taken their memory
 

@@ -21,13 +21,13 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from helpers.arithmetic.layers import KVFormat, split_format
-from helpers.attention import attend_with_grid, attending
-from helpers.block_pool import blocks_for
+from helpers.cache.attention import attend_with_grid, attending
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.kv_formats import decode, encode, nvfp4_tensor_scale
+from helpers.cache.paged_cache import PagedCache
 from helpers.generate import replay
-from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.machine.description import describe_machine
 from helpers.models import Loaded, load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import WEIGHTS, Worksheet, make_worksheets
 from helpers.records.fidelity import DATA
 from helpers.sweep import gold_ids

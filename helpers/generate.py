@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import require_count
-from helpers.attention import attending
+from helpers.cache.attention import attending
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor
 from helpers.measuring.trace import Trace
-from helpers.paged_cache import PagedCache
 
 CHUNK = 128  # tokens that a replay reads at once where no compressor says otherwise
 

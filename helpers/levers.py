@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor
 from helpers.generate import replay
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet
 from helpers.sweep import gold_ids
 

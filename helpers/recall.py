@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.attention import attending
+from helpers.cache.attention import attending
 from helpers.eviction import Compressor, Policy
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay

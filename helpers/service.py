@@ -24,15 +24,15 @@ import torch
 from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.arithmetic.layers import KVFormat
-from helpers.attention import attending
-from helpers.block_pool import OutOfBlocks, blocks_for
+from helpers.cache.attention import attending
+from helpers.cache.block_pool import OutOfBlocks, blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor
 from helpers.generate import end_tokens, predict_next
 from helpers.machine.description import describe_machine
 from helpers.measuring.costs import weight_bytes
 from helpers.measuring.trace import Trace
 from helpers.models import Loaded, load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, grade, make_worksheets
 from helpers.records.service import BLOCK_SIZE, DATA, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS
 

@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
 from helpers.machine.description import describe_machine
 from helpers.models import Loaded, load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import Worksheet, make_worksheets
 
 DATA = Path(__file__).parent / "records" / "sweep.json"

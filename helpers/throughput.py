@@ -26,16 +26,16 @@ from transformers import AutoConfig, StaticCache
 from helpers.arithmetic.catalog import GB, GiB, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.bench import Row, append_random, random_model, random_policy
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
+from helpers.cache.paged_kernels import READERS
 from helpers.capacity import format_of, sequence_bytes, weight_bytes_read
 from helpers.decode_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.experiments.report import command_of, finish, new_parser, new_report
-from helpers.in_place import READERS
 from helpers.machine.device import busiest, copy_bandwidth, free_bytes, pick_dtype, release
 from helpers.measuring.costs import weight_bytes
 from helpers.models import require_memory
-from helpers.paged_cache import PagedCache
 from helpers.records.throughput import FULL, TRI
 from helpers.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from helpers.attention import attending
 from helpers.bench import append_random
+from helpers.cache.attention import attending
+from helpers.cache.paged_cache import PagedCache
+from helpers.cache.paged_kernels import READERS, Reader, why_not
 from helpers.capacity import format_of
 from helpers.decode_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.generate import predict_next
-from helpers.in_place import READERS, Reader, why_not
 from helpers.machine.device import is_cuda, seconds_of, synchronize
-from helpers.paged_cache import PagedCache
 
 GATHER = "gather"  # rows are copied together for each step, which works everywhere
 TRIAL_ROWS, TRIAL_BLOCK = 16, 16
@@ -28,7 +28,7 @@ class Way:
     """How a step is done.
 
     Attributes:
-        name: a reader of ``helpers.in_place``, or ``GATHER``.
+        name: a reader of ``helpers.cache.paged_kernels``, or ``GATHER``.
         recorded: whether a GPU replays a recording of it.
         refused: what could not be used, and why.
     """

@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.arithmetic.holes import fill_holes, slide_forward
-from helpers.attention import attend_with_grid
+from helpers.cache.attention import attend_with_grid
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.machine.device import copy_bandwidth, is_out_of_memory, median_seconds_on, peak_bytes, pick_dtype, release
 from helpers.machine.largest_tensor import largest_tensor

@@ -15,11 +15,11 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import BloomConfig, BloomForCausalLM, DynamicCache, StaticCache
 
-from helpers.attention import NAME, attend, attend_with_grid, attending
+from helpers.cache.attention import NAME, attend, attend_with_grid, attending
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, Random
 from helpers.generate import generate
 from helpers.measuring.trace import WeightsCost
-from helpers.paged_cache import PagedCache
 from tests.families import CATALOG, VOCABULARY, WINDOW, build, plain
 from tests.test_paged_cache import shuffle
 
@@ -286,7 +286,7 @@ def test_the_layout_in_which_sdpa_leaves_its_output_does_not_matter(monkeypatch)
     def heads_innermost(*args, **options):
         return scaled_dot_product_attention(*args, **options).transpose(1, 2).contiguous().transpose(1, 2)
 
-    monkeypatch.setattr("helpers.attention.scaled_dot_product_attention", heads_innermost)
+    monkeypatch.setattr("helpers.cache.attention.scaled_dot_product_attention", heads_innermost)
     for family in FAMILIES:
         with attending(model_of(family)):
             logits = read_in_passes(model_of(family), new_paged(model_of(family)), PASSES["steps"])
@@ -298,7 +298,7 @@ def test_without_need_no_grid_is_computed(monkeypatch):
     def never(*args):
         raise AssertionError("a grid was computed")
 
-    monkeypatch.setattr("helpers.attention.attend_with_grid", never)
+    monkeypatch.setattr("helpers.cache.attention.attend_with_grid", never)
     for watcher in (None, Notes(), Notes(needs_queries=True)):
         model, cost = model_of("Llama"), WeightsCost()
         with attending(model, watcher, cost):

@@ -14,14 +14,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import scaled_dot_product_attention
 
 from helpers import decode_step
-from helpers.attention import attending
 from helpers.bench import append_random, random_model, random_policy
-from helpers.block_pool import OutOfBlocks
+from helpers.cache.attention import attending
+from helpers.cache.block_pool import OutOfBlocks
+from helpers.cache.paged_cache import PagedCache
+from helpers.cache.paged_kernels import gather
 from helpers.decode_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.generate import predict_next
-from helpers.in_place import gather
-from helpers.paged_cache import PagedCache
 from helpers.throughput import TINY_CONFIG
 from tests.test_paged_cache import poison, shuffle
 

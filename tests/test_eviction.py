@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.attention import attending
+from helpers.cache.attention import attending
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS, group_scores, select
 from helpers.generate import generate, replay
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
 from tests.families import VOCABULARY, WINDOW, build, plain
 from tests.test_attention import refused

@@ -14,11 +14,11 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from helpers.arithmetic.catalog import MODELS
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, TriAttention
 from helpers.generate import generate
 from helpers.models import load_model
-from helpers.paged_cache import PagedCache
 from tests.families import build, plain
 
 ON_GPU = torch.cuda.is_available()

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers import in_place
-from helpers.attention import attending
+from helpers.cache import paged_kernels
+from helpers.cache.attention import attending
+from helpers.cache.paged_cache import PagedCache
+from helpers.cache.paged_kernels import Blocks, flash, flex, gather, installed_reader, why_not
 from helpers.generate import generate
-from helpers.in_place import Blocks, flash, flex, gather, installed_reader, why_not
-from helpers.paged_cache import PagedCache
 from tests.test_attention import BATCH, FAMILIES, IDS, Notes, model_of, new_paged, read_in_passes
 
 
@@ -69,7 +69,7 @@ def as_documented(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale,
 
 @pytest.mark.parametrize("seed", range(6))
 def test_flash_hands_over_what_the_documentation_asks_for(seed, monkeypatch):
-    monkeypatch.setattr(in_place.varlen, "varlen_attn", as_documented)
+    monkeypatch.setattr(paged_kernels.varlen, "varlen_attn", as_documented)
     query, blocks = random_blocks(seed, n_kv_heads=(2, 4)[seed % 2])
     assert torch.allclose(flash(query, blocks, 0.4), gather(query, blocks, 0.4), atol=1e-5)
 
@@ -97,11 +97,11 @@ def test_a_reader_is_believed_only_after_it_was_right(monkeypatch, asked_anew):
         raise TypeError("no such argument\nand a stack")
 
     for name, reader, words in (("wrong", one_row_less, "it is wrong by"), ("broken", broken, "no such argument")):
-        monkeypatch.setitem(in_place.READERS, name, reader)
+        monkeypatch.setitem(paged_kernels.READERS, name, reader)
         said = why_not(name, "cpu")
         assert words in said
         assert "\n" not in said
-    monkeypatch.setitem(in_place.READERS, "right", gather)
+    monkeypatch.setitem(paged_kernels.READERS, "right", gather)
     assert why_not("right", "cpu") is None
 
 
@@ -123,9 +123,9 @@ def test_a_processor_without_a_paged_kernel_gathers(asked_anew):
 def test_each_card_has_its_flash_attention(capability, installed, activated, monkeypatch, asked_anew):
     done = []
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    monkeypatch.setattr(in_place.importlib.util, "find_spec", lambda name: name in installed or None)
+    monkeypatch.setattr(paged_kernels.importlib.util, "find_spec", lambda name: name in installed or None)
     monkeypatch.setattr(torch.nn.attention, "activate_flash_attention_impl", done.append)
-    monkeypatch.setattr(in_place, "_error_of", lambda reader, device: 0.001)
+    monkeypatch.setattr(paged_kernels, "_error_of", lambda reader, device: 0.001)
     assert installed_reader("cuda", torch.float32) is None  # FlashAttention computes in 16 bits alone
     assert installed_reader("cuda", torch.bfloat16) is (flash if activated else None)
     assert done == activated
@@ -218,7 +218,7 @@ def test_who_wants_the_weights_gets_them_and_who_wants_queries_does_not_stop_it(
 
 def test_the_installed_kernel_is_used_without_being_asked_for(monkeypatch):
     model, reader = model_of("Qwen3"), Counting()
-    monkeypatch.setattr("helpers.attention.installed_reader", lambda device, dtype: reader)
+    monkeypatch.setattr("helpers.cache.attention.installed_reader", lambda device, dtype: reader)
     cache = PagedCache.for_model(model, 30, 4, "fp32", BATCH)
     decoded = generate(model, IDS[:, :8], cache, max_new_tokens=6).tokens
     assert reader.calls == 5 * full_layers(model)

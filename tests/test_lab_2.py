@@ -9,8 +9,8 @@ import pytest
 from gguf import GGMLQuantizationType, quants
 
 from helpers.arithmetic.footprint import KVShape
+from helpers.cache.kv_formats import encode
 from helpers.exercises import lab_2, packing
-from helpers.kv_formats import encode
 from helpers.records.fidelity import load_table
 
 MASTER = Path(__file__).parent.parent / "labs" / "masters" / "lab_2_turn_the_two_dials.ipynb"

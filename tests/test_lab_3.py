@@ -5,7 +5,7 @@ from math import comb
 
 import pytest
 
-from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, expected_empty_blocks
+from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, expected_empty_blocks
 from helpers.exercises import lab_3 as lab
 from helpers.exercises.attempts import Complaint, attempt, need, stage
 from helpers.exercises.own_pool import Pool, Table, Twins, filled, require_integrity

@@ -413,8 +413,8 @@ def test_no_case_has_two_sizes_alike():
 # --- The contest -----------------------------------------------------------------------------------------------------
 def test_a_verdict_is_what_a_run_gives(course, contest):
     """Against a run of its own, sheet by sheet, from the first token of the prompt on."""
+    from helpers.cache.paged_cache import PagedCache
     from helpers.eviction import Compressor
-    from helpers.paged_cache import PagedCache
 
     for policy, compact in ((StreamingLLM(), True), (StreamingLLM(), False), (Oracle(contest.sheets), True)):
         verdict, right, freed = contest.judge(policy, HALF, "shared", compact), [], 0

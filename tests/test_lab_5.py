@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.cache.paged_cache import PagedCache
 from helpers.contest import Contest
 from helpers.eviction import Compressor, Policy, TriAttention
 from helpers.eviction.selection import group_scores as course_groups
@@ -15,7 +16,6 @@ from helpers.exercises import lab_5 as lab
 from helpers.exercises import paper_score as paper
 from helpers.generate import replay
 from helpers.models import load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
 from helpers.recall import Recorder
 from helpers.records.sweep import load_sweep

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.block_pool import BlockPool, BlockTable
+from helpers.cache.block_pool import BlockPool, BlockTable
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_05 as exercises
 from helpers.plots import blocks

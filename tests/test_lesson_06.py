@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.block_pool import blocks_for, expected_empty_blocks
+from helpers.cache.block_pool import blocks_for, expected_empty_blocks
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_06 as exercises
 from helpers.plots import garage as plots

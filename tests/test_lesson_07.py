@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from helpers.arithmetic.catalog import MODELS
 from helpers.arithmetic.footprint import KVShape
 from helpers.arithmetic.holes import FILL, REUSE, SLIDE, WAYS, broken_habits, fill_holes, slide_forward, take_in
-from helpers.attention import attend_with_grid
+from helpers.cache.attention import attend_with_grid
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_07 as exercises
 from helpers.machine.largest_tensor import largest_tensor

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from helpers import recall as recall_module
 from helpers import sweep as sweep_module
+from helpers.cache.paged_cache import PagedCache
 from helpers.claims import judge, recorded
 from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.exercises import lesson_08 as exercises
@@ -22,7 +23,6 @@ from helpers.generate import replay
 from helpers.measuring.comparisons import share_interval
 from helpers.measuring.trace import Compression, Trace
 from helpers.models import load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.plots import clocks, compression, queries
 from helpers.reasoner import make_worksheets
 from helpers.recall import Lookup, Recorder, find_lookups, has_copy, lookup_weights, share_of_values

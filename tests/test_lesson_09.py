@@ -14,7 +14,7 @@ from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape
 from helpers.arithmetic.plan import Plan
 from helpers.arithmetic.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
 from helpers.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.eviction import Compressor, Random, StreamingLLM
 from helpers.exercises import lesson_09 as exercises

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.arithmetic.footprint import KVShape
+from helpers.cache.paged_cache import PagedCache
 from helpers.measuring.comparisons import paired_difference, share_interval
 from helpers.measuring.costs import reachable_bytes
 from helpers.measuring.trace import Compression, Trace
-from helpers.paged_cache import PagedCache
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=300))

@@ -10,11 +10,11 @@ import torch
 from transformers import DynamicCache
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.block_pool import OutOfBlocks
+from helpers.cache.block_pool import OutOfBlocks
+from helpers.cache.kv_formats import decode, encode
+from helpers.cache.paged_cache import PagedCache
 from helpers.generate import generate
-from helpers.kv_formats import decode, encode
 from helpers.models import load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
 from tests.families import WINDOW, build, plain
 
@@ -207,7 +207,9 @@ def act(pairs, i, rng, generator):
 
 @pytest.fixture(params=["one sequence at a time", "all at once"])
 def at_once(request, monkeypatch):
-    monkeypatch.setattr("helpers.row_store.AT_ONCE", {"cpu": 1 if request.param == "one sequence at a time" else 2**22})
+    monkeypatch.setattr(
+        "helpers.cache.row_store.AT_ONCE", {"cpu": 1 if request.param == "one sequence at a time" else 2**22}
+    )
 
 
 @pytest.mark.usefixtures("at_once")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from helpers.block_pool import expected_empty_blocks
-from helpers.kv_formats import bits_per_element
+from helpers.cache.block_pool import expected_empty_blocks
+from helpers.cache.kv_formats import bits_per_element
 from helpers.quiz import QUESTIONS, explain, grade
 from helpers.widgets import page
 from helpers.widgets import quiz as quiz_page

@@ -12,14 +12,14 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.attention import attending
-from helpers.block_pool import OutOfBlocks, blocks_for
+from helpers.cache.attention import attending
+from helpers.cache.block_pool import OutOfBlocks, blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import generate, replay
 from helpers.measuring.trace import Compression, Trace
 from helpers.models import load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.reasoner import make_worksheets
 from tests.families import VOCABULARY, build, plain
 from tests.test_eviction import poison

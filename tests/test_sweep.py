@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from helpers import sweep
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor
 from helpers.generate import generate
 from helpers.measuring.comparisons import share_interval
-from helpers.paged_cache import PagedCache
 from helpers.sweep import Cell
 
 SHEETS = 4

@@ -9,10 +9,11 @@ import warnings
 import pytest
 import torch
 
-from helpers import in_place, throughput, timed_decode
+from helpers import throughput, timed_decode
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape
 from helpers.bench import append_random, random_model
+from helpers.cache import paged_kernels
 from helpers.capacity import sequence_bytes, slot_bytes, weight_bytes_read
 from helpers.machine import device
 from helpers.measuring.costs import reachable_bytes, weight_bytes
@@ -186,7 +187,7 @@ def test_decoded_tokens_are_the_model_s_own(model, monkeypatch):
 
 @pytest.mark.parametrize("case", [Case(FULL, 128), Case(TRI, 80, 64)], ids=lambda case: case.name)
 def test_read_in_place_the_same_rows_are_counted_and_none_is_gathered(model, case, monkeypatch):
-    monkeypatch.setitem(in_place.READERS, "flex", in_place.gather)
+    monkeypatch.setitem(paged_kernels.READERS, "flex", paged_kernels.gather)
     way, plan = timed_decode.Way("flex"), dataclasses.replace(TINY, tokens=128)
     torch.manual_seed(0)
     gathered = throughput.measure(model, plan, case, 3, BANDWIDTH)

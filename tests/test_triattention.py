@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from helpers import row_store
 from helpers.arithmetic.footprint import KVShape
+from helpers.cache import row_store
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, TriAttention, triattention
 from helpers.eviction.triattention import score
 from helpers.generate import generate
 from helpers.models import load_reasoner
-from helpers.paged_cache import PagedCache
 from tests.families import EXPERTS, FAMILIES, build, plain
 
 ALL_OFFSETS = [2**i for i in range(17)]

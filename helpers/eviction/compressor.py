@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import require_count
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction.policy import Policy
 from helpers.eviction.selection import SELECTIONS, group_scores, select
 from helpers.measuring.trace import Compression
-from helpers.paged_cache import PagedCache
 
 
 class Compressor:

@@ -22,9 +22,9 @@ from typing import Any, Self
 import torch
 
 from helpers.arithmetic.footprint import KVShape, require_count
-from helpers.attention import attending
+from helpers.cache.attention import attending
+from helpers.cache.row_store import sequences_at_once
 from helpers.eviction.policy import Policy
-from helpers.row_store import sequences_at_once
 
 AGGREGATIONS = ("mean", "max")
 LEAST_TOKENS = 128  # the mean of so few unrelated unit vectors is still 0.08 long, where it should be 0

@@ -15,7 +15,7 @@ from math import comb, isclose
 from numbers import Real
 from typing import Any
 
-from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for, expected_empty_blocks
+from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for, expected_empty_blocks
 from helpers.checks import check_stages
 from helpers.exercises.attempts import Complaint, attempt, need, stage
 from helpers.exercises.own_pool import Pool, Table, filled, random_calls, require_integrity, require_refusal, state

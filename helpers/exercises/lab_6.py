@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import MemoryBudget
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
 from helpers.checks import check_number, check_stages
 from helpers.eviction import H2O, Compressor
 from helpers.exercises.attempts import Complaint, attempt, need, stage

@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.arithmetic.catalog import GB, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape
-from helpers.block_pool import blocks_for
+from helpers.cache.block_pool import blocks_for
 from helpers.checks import check_number
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks
+from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks
 from helpers.exercises.attempts import Complaint, attempt, need
 
 Function = Callable[..., Any]

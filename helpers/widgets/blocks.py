@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets
 from matplotlib.figure import Figure
 
-from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks
+from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks
 from helpers.plots import blocks
 from helpers.widgets.page import Frame, choice, control, slider
 

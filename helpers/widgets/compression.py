@@ -9,12 +9,12 @@ import ipywidgets
 import torch
 
 from helpers.arithmetic.footprint import format_bytes
+from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
 from helpers.measuring.trace import Trace
 from helpers.models import Loaded, load_reasoner
-from helpers.paged_cache import PagedCache
 from helpers.plots import compression
 from helpers.reasoner import Worksheet, make_worksheets
 from helpers.sweep import gold_ids

@@ -7,7 +7,7 @@ from functools import lru_cache
 import ipywidgets
 import numpy as np
 
-from helpers.block_pool import blocks_for, expected_empty_blocks
+from helpers.cache.block_pool import blocks_for, expected_empty_blocks
 from helpers.plots import garage
 from helpers.widgets.page import Frame, choice, control, slider
 

@@ -9,6 +9,7 @@ from pathlib import Path
 NEEDED = {
     "gguf": "0.19",
     "ipywidgets": "7.7",
+    "lazy_loader": "0.4",
     "matplotlib": "3.8",
     "numpy": "1.26",
     "psutil": "5.9",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from helpers.arithmetic.layers import row_bytes
-from helpers.kv_formats import decode, encode, nvfp4_tensor_scale
+from helpers.cache.kv_formats import decode, encode, nvfp4_tensor_scale
 
 # Numbers that a compression works on at once. On a CPU fresh memory costs more than what is done in it, and large
 # pieces are always fresh; on a GPU it is room that sequences could have had.

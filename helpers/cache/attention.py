@@ -20,9 +20,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from helpers.in_place import Reader, installed_reader
+from helpers.cache.paged_cache import blocks_behind, is_of_paged_cache, reading, take_mask_owner
+from helpers.cache.paged_kernels import Reader, installed_reader
 from helpers.measuring.trace import WeightsCost
-from helpers.paged_cache import blocks_behind, is_of_paged_cache, reading, take_mask_owner
 
 NAME = "kv_memory"
 # What a model may ask of attention beyond softmax(q k) v, by the keyword under which transformers passes it.

@@ -19,9 +19,9 @@ from transformers.cache_utils import CacheLayerMixin
 
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.arithmetic.layers import KVFormat, split_format
-from helpers.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
-from helpers.in_place import Blocks, Reader
-from helpers.row_store import PLAIN, RowStore
+from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
+from helpers.cache.paged_kernels import Blocks, Reader
+from helpers.cache.row_store import PLAIN, RowStore
 
 # How attention reads a step of one token: with a reader, where the rows lie; without one they are gathered for it.
 reading: ContextVar[Reader | None] = ContextVar("reading", default=None)
