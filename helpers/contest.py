@@ -12,9 +12,8 @@ from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, Policy
 from helpers.generate import replay
 from helpers.measuring.comparisons import Answers
-from helpers.models import Loaded
-from helpers.reasoner import make_worksheets
-from helpers.sweep import gold_ids
+from helpers.models.loading import Loaded, gold_ids
+from helpers.models.worksheets import make_worksheets
 
 N_LINES, INTERVAL, BLOCK_SIZE = 40, 32, 16  # as in lesson 08
 

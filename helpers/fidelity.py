@@ -27,10 +27,9 @@ from helpers.cache.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.cache.paged_cache import PagedCache
 from helpers.generate import replay
 from helpers.machine.description import describe_machine
-from helpers.models import Loaded, load_reasoner
-from helpers.reasoner import WEIGHTS, Worksheet, make_worksheets
+from helpers.models.loading import Loaded, gold_and_length, load_reasoner
+from helpers.models.worksheets import WEIGHTS, Worksheet, make_worksheets
 from helpers.records.fidelity import DATA
-from helpers.sweep import gold_ids
 
 FORMATS = ("fp16", "q8_0", "fp8_e4m3", "q5_0", "q4_0", "nvfp4")
 N_LINES, SEED, BATCH = 40, 3, 32
@@ -98,12 +97,6 @@ def output_errors(heard: Heard, kv_format: KVFormat) -> torch.Tensor:
     true, _ = attend_with_grid(heard.queries, heard.keys, heard.values, None, heard.scaling)
     stored, _ = attend_with_grid(heard.queries, keys, values, None, heard.scaling)
     return (stored - true).norm(dim=-1) / true.norm(dim=-1)
-
-
-def gold_and_length(loaded: Loaded, sheets: Sequence[Worksheet]) -> tuple[torch.Tensor, int]:
-    """Prompt, right thought and right answer of worksheets of one length as token ids, and the prompt's length."""
-    token_ids = gold_ids(loaded, list(sheets))
-    return token_ids, token_ids.shape[1] - len(sheets[0].thought.split()) - 1
 
 
 def wrong_tokens(loaded: Loaded, sheets: Sequence[Worksheet], kv_format: KVFormat) -> list[int]:

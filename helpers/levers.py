@@ -16,8 +16,8 @@ from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor
 from helpers.generate import replay
-from helpers.reasoner import Worksheet
-from helpers.sweep import gold_ids
+from helpers.models.loading import gold_ids
+from helpers.models.worksheets import Worksheet
 
 BLOCK_SIZE = 16
 

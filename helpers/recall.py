@@ -25,7 +25,7 @@ from helpers.eviction import Compressor, Policy
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
 from helpers.machine.description import describe_machine
-from helpers.reasoner import Worksheet
+from helpers.models.worksheets import Worksheet
 from helpers.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
 
 DATA = Path(__file__).parent / "records" / "recall.json"

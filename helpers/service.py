@@ -32,8 +32,8 @@ from helpers.generate import end_tokens, predict_next
 from helpers.machine.description import describe_machine
 from helpers.measuring.costs import weight_bytes
 from helpers.measuring.trace import Trace
-from helpers.models import Loaded, load_reasoner
-from helpers.reasoner import Worksheet, grade, make_worksheets
+from helpers.models.loading import Loaded, load_reasoner
+from helpers.models.worksheets import Worksheet, grade, make_worksheets
 from helpers.records.service import BLOCK_SIZE, DATA, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS
 
 N_LINES, SEED = 20, 56  # the worksheet that everybody asks about

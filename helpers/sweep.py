@@ -27,8 +27,8 @@ from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, S
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
 from helpers.machine.description import describe_machine
-from helpers.models import Loaded, load_reasoner
-from helpers.reasoner import Worksheet, make_worksheets
+from helpers.models.loading import Loaded, gold_ids, load_reasoner
+from helpers.models.worksheets import Worksheet, make_worksheets
 
 DATA = Path(__file__).parent / "records" / "sweep.json"
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # budgets, of the thought's length
@@ -166,12 +166,6 @@ def _join(parts: list[dict[str, Any]]) -> dict[str, Any]:
     lists["right"] = "".join("01"[x] for x in lists["right"])  # one digit per worksheet
     numbers = {name: parts[0][name] for name in ("compressions", "blocks_freed")}
     return lists | numbers
-
-
-def gold_ids(course: Loaded, sheets: list[Worksheet]) -> torch.Tensor:
-    """Prompt, thought and answer of worksheets of one length: ``[sheets, tokens]``."""
-    texts = [f"{sheet.prompt} {sheet.thought} {sheet.answer}" for sheet in sheets]
-    return course.tokenizer(texts, return_tensors="pt").input_ids
 
 
 def _like(full: TriAttention, **changes: Any) -> TriAttention:

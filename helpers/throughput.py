@@ -35,7 +35,7 @@ from helpers.eviction import Compressor
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.machine.device import busiest, copy_bandwidth, free_bytes, pick_dtype, release
 from helpers.measuring.costs import weight_bytes
-from helpers.models import require_memory
+from helpers.models.loading import require_memory
 from helpers.records.throughput import FULL, TRI
 from helpers.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 

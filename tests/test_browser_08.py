@@ -7,9 +7,8 @@ from statistics import median, quantiles
 import pytest
 
 from helpers.eviction import TriAttention
-from helpers.models import load_reasoner
-from helpers.reasoner import make_worksheets
-from helpers.sweep import gold_ids
+from helpers.models.loading import gold_ids, load_reasoner
+from helpers.models.worksheets import make_worksheets
 from helpers.widgets.compression import N_SHEETS, compression_frame
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)

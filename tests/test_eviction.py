@@ -23,7 +23,7 @@ from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS, group_scores, select
 from helpers.generate import generate, replay
-from helpers.reasoner import make_worksheets
+from helpers.models.worksheets import make_worksheets
 from tests.families import VOCABULARY, WINDOW, build, plain
 from tests.test_attention import refused
 from tests.test_paged_cache import shuffle

@@ -11,8 +11,8 @@ from helpers.arithmetic.footprint import KVShape
 from helpers.generate import end_tokens, generate
 from helpers.measuring.costs import layer_bytes, median_seconds, weight_bytes
 from helpers.measuring.trace import Trace
-from helpers.models import load_reasoner
-from helpers.reasoner import make_worksheets
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import make_worksheets
 from tests.families import VOCABULARY, WINDOW, build, plain
 
 STEPS = 14

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.reasoner import head_variants
-from helpers.reasoner.head_variants import EXAM, KV_HEADS, MARKS, concentration, grow, text_ids
-from helpers.reasoner.tokenizer import make_tokenizer
-from helpers.reasoner.train import make_model
+from helpers.experiments import head_variants
+from helpers.experiments.head_variants import EXAM, KV_HEADS, MARKS, concentration, grow, text_ids
+from helpers.experiments.train_reasoner import make_model
+from helpers.models.tokenizer import make_tokenizer
 from helpers.records.head_variants import PATH, load_head_variants
 
 SIZES = {"tokens": 9_000, "n_lines": 4, "device": "cpu"}
@@ -80,7 +80,7 @@ def test_what_is_saved_is_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["-", "--out", str(out), "--seeds", "1", "--tokens", "5e3", "--device", "cpu"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        runpy.run_module("helpers.reasoner.head_variants", run_name="__main__")
+        runpy.run_module("helpers.experiments.head_variants", run_name="__main__")
     assert [each[:2] for each in trained] == [(n, 0) for n in KV_HEADS[2:]]
     assert trained[0][2] == {"tokens": 5_000, "n_lines": 12, "device": "cpu"}
     saved = json.loads(out.read_text())

@@ -18,7 +18,7 @@ from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, TriAttention
 from helpers.generate import generate
-from helpers.models import load_model
+from helpers.models.loading import load_model
 from tests.families import build, plain
 
 ON_GPU = torch.cuda.is_available()

@@ -21,10 +21,9 @@ from helpers.exercises import scoring
 from helpers.exercises.attempts import Complaint
 from helpers.generate import replay
 from helpers.leaderboard import ENVIRONMENT_VARIABLE, FILE, LONGEST_NAME, Leaderboard, Row, clean, rank, table
-from helpers.models import load_reasoner
+from helpers.models.loading import gold_ids, load_reasoner
 from helpers.plots.leaderboard import Line, answers_and_blocks
 from helpers.records.sweep import load_sweep
-from helpers.sweep import gold_ids
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read
 
@@ -456,7 +455,7 @@ def test_practice_and_judgement_share_no_worksheet(course, master):
 
 
 def load_sheets(count, seed, held_out=True):
-    from helpers.reasoner import make_worksheets
+    from helpers.models.worksheets import make_worksheets
 
     return make_worksheets(count, 40, seed, held_out)
 

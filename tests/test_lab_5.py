@@ -15,11 +15,10 @@ from helpers.eviction.triattention import score as course_score
 from helpers.exercises import lab_5 as lab
 from helpers.exercises import paper_score as paper
 from helpers.generate import replay
-from helpers.models import load_reasoner
-from helpers.reasoner import make_worksheets
+from helpers.models.loading import gold_ids, load_reasoner
+from helpers.models.worksheets import make_worksheets
 from helpers.recall import Recorder
 from helpers.records.sweep import load_sweep
-from helpers.sweep import gold_ids
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read
 

@@ -12,9 +12,9 @@ from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import MemoryBudget
 from helpers.eviction import H2O, Compressor, StreamingLLM
 from helpers.exercises import lab_6 as lab
-from helpers.models import load_reasoner
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import grade
 from helpers.plots.blocks import blocks_over_steps
-from helpers.reasoner import grade
 from helpers.records.service import DATA, TRACE_COLUMNS, load_evidence
 from helpers.service import Service, Settings
 

@@ -14,9 +14,9 @@ from helpers.arithmetic.footprint import KVShape, max_tokens
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_04 as exercises
 from helpers.measuring.comparisons import share_interval
-from helpers.models import load_reasoner
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import make_worksheets
 from helpers.plots import formats
-from helpers.reasoner import make_worksheets
 from helpers.records.fidelity import DATA, load_table
 from helpers.widgets import formats as controls
 

@@ -22,13 +22,12 @@ from helpers.exercises import lesson_08 as exercises
 from helpers.generate import replay
 from helpers.measuring.comparisons import share_interval
 from helpers.measuring.trace import Compression, Trace
-from helpers.models import load_reasoner
+from helpers.models.loading import gold_ids, load_reasoner
+from helpers.models.worksheets import make_worksheets
 from helpers.plots import clocks, compression, queries
-from helpers.reasoner import make_worksheets
 from helpers.recall import Lookup, Recorder, find_lookups, has_copy, lookup_weights, share_of_values
 from helpers.records.recall import RECALL_DATA, load_recall
 from helpers.records.sweep import DATA, load_sweep
-from helpers.sweep import gold_ids
 from helpers.widgets import compression as control
 from helpers.widgets import page
 from helpers.widgets import sweep as frames

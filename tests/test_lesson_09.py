@@ -20,10 +20,10 @@ from helpers.eviction import Compressor, Random, StreamingLLM
 from helpers.exercises import lesson_09 as exercises
 from helpers.levers import Levers, ask_four, predict_bytes, run_agents
 from helpers.measuring.trace import Compression, Trace
-from helpers.models import load_reasoner
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import make_worksheets
 from helpers.plots.levers import stacked
 from helpers.plots.memory import held_until_the_end
-from helpers.reasoner import make_worksheets
 from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, load_card_limit, read_card_limit
 from helpers.widgets import home, page
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from helpers.arithmetic.catalog import MODELS, GiB, find_card
 from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
-from helpers.reasoner import make_worksheets
+from helpers.models.worksheets import make_worksheets
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 OVERHEAD = 0.75 * GiB

@@ -13,16 +13,16 @@ import pytest
 import torch
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
-from helpers import models
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.generate import generate
 from helpers.machine.description import describe_machine
 from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.measuring.costs import layer_bytes, state_bytes, weight_bytes
-from helpers.models import load_model, load_reasoner
-from helpers.reasoner import make_worksheets
-from helpers.reasoner.tokenizer import WORDS, make_tokenizer
+from helpers.models import loading
+from helpers.models.loading import load_model, load_reasoner
+from helpers.models.tokenizer import WORDS, make_tokenizer
+from helpers.models.worksheets import make_worksheets
 from helpers.widgets.memory import wall_frame
 from tests.families import FAMILIES, build, plain
 
@@ -117,7 +117,7 @@ def test_the_reasoner_reads_the_worksheet_and_nothing_else():
 @pytest.mark.parametrize("template", [None, TEMPLATE], ids=["without a template", "with a chat template"])
 def test_another_model_reads_instructions_first_and_one_start_token(tmp_path, template):
     loaded = load_model(save(tmp_path, SAVED["Llama"], template))
-    text = f"{models.INSTRUCTION} {SHEET.prompt}".split()
+    text = f"{loading.INSTRUCTION} {SHEET.prompt}".split()
     if template:
         text = ["?", *text, "answer"]
     words = [WORDS.index(word) if word in WORDS else WORDS.index("<unk>") for word in text]
@@ -167,14 +167,14 @@ def test_free_memory_of_a_card_is_what_the_driver_leaves(monkeypatch):
 )
 def test_element_format_is_the_model_s_dtype(dtype, name):
     model = build(SAVED["Llama"], dtype)
-    assert models.Loaded("x", model, None, KVShape.from_config(model.config)).element_format == name
+    assert loading.Loaded("x", model, None, KVShape.from_config(model.config)).element_format == name
 
 
 # --- What the machine is ---------------------------------------------------------------------------------------------
 def test_describe_machine_leaves_nothing_empty(monkeypatch):
     assert set(describe_machine()) == {"cpu", "cores", "gpu", "python", "torch", "transformers"}
     assert all(str(value).strip() for value in describe_machine().values())
-    monkeypatch.setattr(models, "_lines", lambda path: [])  # as on Windows and macOS
+    monkeypatch.setattr(loading, "_lines", lambda path: [])  # as on Windows and macOS
     monkeypatch.setattr("platform.processor", lambda: "")
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert all(str(value).strip() for value in describe_machine().values())
@@ -224,10 +224,10 @@ def test_not_enough_memory_names_the_predicted_bytes(folder, monkeypatch):
     loaded = load_model(folder)
     weights = weight_bytes(loaded.model)
     cache = loaded.shape.bytes(4_096, kv_format=loaded.element_format)
-    monkeypatch.setattr(models, "free_memory", lambda device: weights + cache)
+    monkeypatch.setattr(loading, "free_memory", lambda device: weights + cache)
     assert load_model(folder).shape == loaded.shape  # just enough
     (Path(folder) / "model.safetensors").unlink()  # it says so before it reads the weights
-    monkeypatch.setattr(models, "free_memory", lambda device: weights + cache - 1)
+    monkeypatch.setattr(loading, "free_memory", lambda device: weights + cache - 1)
     message = one_line(MemoryError, lambda: load_model(folder))
     for part in (folder, format_bytes(weights), format_bytes(cache), "4,096 tokens", format_bytes(weights + cache - 1)):
         assert part in message
@@ -279,7 +279,7 @@ def test_an_unknown_card():
 # The hub client reads its settings once, at import: hence processes of their own.
 TRY = """
 import sys
-from helpers.models import load_model
+from helpers.models.loading import load_model
 for name in sys.argv[1:]:
     try:
         load_model(name)

@@ -14,8 +14,8 @@ from helpers.cache.block_pool import OutOfBlocks
 from helpers.cache.kv_formats import decode, encode
 from helpers.cache.paged_cache import PagedCache
 from helpers.generate import generate
-from helpers.models import load_reasoner
-from helpers.reasoner import make_worksheets
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import make_worksheets
 from tests.families import WINDOW, build, plain
 
 LAYERS, HEADS, DIM, BATCH = 3, 2, 32, 2

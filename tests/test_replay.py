@@ -19,8 +19,8 @@ from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Random, SnapKV, S
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import generate, replay
 from helpers.measuring.trace import Compression, Trace
-from helpers.models import load_reasoner
-from helpers.reasoner import make_worksheets
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import make_worksheets
 from tests.families import VOCABULARY, build, plain
 from tests.test_eviction import poison
 from tests.test_paged_cache import shuffle

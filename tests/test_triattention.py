@@ -21,7 +21,7 @@ from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import Compressor, TriAttention, triattention
 from helpers.eviction.triattention import score
 from helpers.generate import generate
-from helpers.models import load_reasoner
+from helpers.models.loading import load_reasoner
 from tests.families import EXPERTS, FAMILIES, build, plain
 
 ALL_OFFSETS = [2**i for i in range(17)]

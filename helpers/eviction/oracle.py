@@ -9,7 +9,7 @@ import torch
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.eviction.policy import Policy
-from helpers.reasoner.task import Worksheet
+from helpers.models.worksheets import Worksheet
 
 
 class Oracle(Policy):

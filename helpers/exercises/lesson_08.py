@@ -12,9 +12,8 @@ from helpers.cache.paged_cache import PagedCache
 from helpers.checks import check_number
 from helpers.eviction import Compressor, KeyNorm, Policy
 from helpers.generate import replay
-from helpers.models import load_reasoner
-from helpers.reasoner import make_worksheets
-from helpers.sweep import gold_ids
+from helpers.models.loading import gold_ids, load_reasoner
+from helpers.models.worksheets import make_worksheets
 
 N_SHEETS, N_LINES, SEED = 8, 40, 3
 

@@ -12,7 +12,7 @@ from typing import Any
 from helpers.measuring.comparisons import Answers
 from helpers.records.measured import DATA, Measured
 
-PATH = DATA / "head_variants.json"  # written by ``python -m helpers.reasoner.head_variants``
+PATH = DATA / "head_variants.json"  # written by ``python -m helpers.experiments.head_variants``
 
 
 @dataclass(frozen=True)

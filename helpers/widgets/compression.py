@@ -14,10 +14,9 @@ from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, S
 from helpers.eviction.selection import SELECTIONS
 from helpers.generate import replay
 from helpers.measuring.trace import Trace
-from helpers.models import Loaded, load_reasoner
+from helpers.models.loading import Loaded, gold_ids, load_reasoner
+from helpers.models.worksheets import Worksheet, make_worksheets
 from helpers.plots import compression
-from helpers.reasoner import Worksheet, make_worksheets
-from helpers.sweep import gold_ids
 from helpers.widgets.page import Frame, choice, control, slider
 
 N_SHEETS, N_LINES, SEED = 6, 40, 3

@@ -43,15 +43,13 @@ def lacks_helpers() -> str:
             "helpers, the course's own package, is missing. Put the folder of the course on this machine (upload it or "
             "clone it). Then in a cell: %pip install FOLDER"
         )
-    reasoner = package.submodule_search_locations and importlib.util.find_spec("helpers.reasoner")
-    if not reasoner:
+    models = package.submodule_search_locations and importlib.util.find_spec("helpers.models")
+    if not models:
         where = package.origin or "a bare folder"
         return f"helpers is here, but it is not the course's: {where}. Rename that one, or start the notebook elsewhere"
-    weights = Path(reasoner.origin).parent / "weights" / "model.safetensors"
+    weights = Path(models.origin).parent / "reasoner" / "model.safetensors"
     if not weights.exists() or weights.stat().st_size < 1_000_000:
-        return (
-            f"The reasoner's weights are missing. Copy helpers/reasoner/weights from the course into {weights.parent}"
-        )
+        return f"The reasoner's weights are missing. Copy helpers/models/reasoner from the course into {weights.parent}"
     return ""
 
 

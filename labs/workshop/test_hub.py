@@ -283,7 +283,7 @@ def visit(hub: Hub, name: str, together: Barrier) -> Visit:
             result.cells += 1
     result.seconds_of_lesson = time.monotonic() - begin
     # What torch took at its start: the reasoner's loader asks for one thread by itself, other models do not.
-    result.threads = kernel.run("from helpers.models import ALL_THREADS; print(ALL_THREADS, end='')")[0]
+    result.threads = kernel.run("from helpers.models.loading import ALL_THREADS; print(ALL_THREADS, end='')")[0]
     return result
 
 

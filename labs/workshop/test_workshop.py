@@ -155,7 +155,7 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path, size: int | None) 
     """Some ways of copying a repository leave a small text in place of a large file."""
     shutil.copytree(ROOT / "helpers", tmp_path / "helpers", ignore=shutil.ignore_patterns("*.safetensors", "*.json"))
     if size:
-        (tmp_path / "helpers/reasoner/weights/model.safetensors").write_bytes(b"v" * size)
+        (tmp_path / "helpers/models/reasoner/model.safetensors").write_bytes(b"v" * size)
     [line, _] = first_cell(sys.executable, tmp_path)
     assert line.startswith("The reasoner's weights are missing.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.machine.device import free_memory, pick_device, pick_dtype
-from helpers.reasoner import WEIGHTS, Worksheet
+from helpers.models.worksheets import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
 CONTEXT = 4096  # tokens of cache that must fit beside the weights before we load a model
@@ -162,3 +162,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def gold_ids(course: Loaded, sheets: list[Worksheet]) -> torch.Tensor:
+    """Prompt, thought and answer of worksheets of one length: ``[sheets, tokens]``."""
+    texts = [f"{sheet.prompt} {sheet.thought} {sheet.answer}" for sheet in sheets]
+    return course.tokenizer(texts, return_tensors="pt").input_ids
+
+
+def gold_and_length(loaded: Loaded, sheets: Sequence[Worksheet]) -> tuple[torch.Tensor, int]:
+    """Prompt, right thought and right answer of worksheets of one length as token ids, and the prompt's length."""
+    token_ids = gold_ids(loaded, list(sheets))
+    return token_ids, token_ids.shape[1] - len(sheets[0].thought.split()) - 1

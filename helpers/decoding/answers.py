@@ -8,7 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from helpers.generate import generate, predict_next
-from helpers.reasoner.task import Worksheet, grade
+from helpers.models.worksheets import Worksheet, grade
 
 BATCH = 25  # of equal length; more would only make the growing cache slower to copy
 

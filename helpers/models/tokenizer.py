@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from helpers.reasoner.task import NAMES, OPERATORS
+from helpers.models.worksheets import NAMES, OPERATORS
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 WORDS = (*SPECIAL, *"0123456789", *NAMES, *OPERATORS, "=", ":", ";", "?", "answer")

@@ -1,4 +1,4 @@
-"""Reasoners that grew up with other numbers of KV heads: ``python -m helpers.reasoner.head_variants``.
+"""Reasoners that grew up with other numbers of KV heads: ``python -m helpers.experiments.head_variants``.
 
 The same model, text, order and rates as the reasoner's, but shorter worksheets and a third of the tokens; the number of
 KV heads alone differs, and the start: each is trained from several. Each is then examined, and its concentration R is
@@ -20,13 +20,13 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import KVShape
+from helpers.decoding.answers import complete
 from helpers.eviction import TriAttention
 from helpers.experiments.report import DATA, new_report, save
+from helpers.experiments.train_reasoner import make_model, train
 from helpers.machine.device import pick_device
-from helpers.reasoner.exactness import complete
-from helpers.reasoner.task import grade, make_worksheets
-from helpers.reasoner.tokenizer import make_tokenizer
-from helpers.reasoner.train import make_model, train
+from helpers.models.tokenizer import make_tokenizer
+from helpers.models.worksheets import grade, make_worksheets
 
 OUT = DATA / "head_variants.json"
 KV_HEADS, SEEDS = (8, 4, 2, 1), 2
@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     sizes = {"tokens": int(options.tokens), "n_lines": options.lines, "device": options.device}
     words = f"--tokens {sizes['tokens']} --lines {options.lines} --seeds {options.seeds}"
-    command = f"python -m helpers.reasoner.head_variants {words}"
+    command = f"python -m helpers.experiments.head_variants {words}"
     report = new_report(command, options.device) | {"lines": options.lines, "exam": EXAM, "text": TEXT, "variants": []}
     if options.out.exists():
         report["variants"] = json.loads(options.out.read_text())["variants"]

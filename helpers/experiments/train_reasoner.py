@@ -1,4 +1,4 @@
-"""Train the reasoner: ``python -m helpers.reasoner.train``.
+"""Train the reasoner: ``python -m helpers.experiments.train_reasoner``.
 
 Resumable: state is saved beside the weights every two minutes, and the same command goes on from there. Worksheets are
 made on the fly from the step number, so nothing is read from disk and no worksheet held out for tests is ever seen. At
@@ -32,12 +32,12 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import DynamicCache, Qwen3Config, Qwen3ForCausalLM
 
+from helpers.decoding.answers import share_right
 from helpers.generate import generate
 from helpers.machine.description import describe_machine
 from helpers.machine.device import pick_device
-from helpers.reasoner.exactness import share_right
-from helpers.reasoner.task import WEIGHTS, make_worksheets
-from helpers.reasoner.tokenizer import make_tokenizer
+from helpers.models.tokenizer import make_tokenizer
+from helpers.models.worksheets import WEIGHTS, make_worksheets
 
 START_LINES = 4  # the first worksheets; the longest grows by an eighth whenever the loss is low
 LOW_LOSS = 0.08  # nats per token of thought
@@ -53,7 +53,8 @@ CARD = """# The reasoner
 
 A Qwen3 of {parameters:,} parameters that solves worksheets: it works the formulas one by one, restating the value
 of each operand, and then answers. It was trained from nothing for this course, on worksheets made by
-`helpers/reasoner/task.py`, by `python -m helpers.reasoner.train`; it knows no language and no other task.
+`helpers/models/worksheets.py`, by `python -m helpers.experiments.train_reasoner`; it knows no language and no other
+task.
 
 - Training: {tokens:,} tokens, {steps:,} steps, {minutes} minutes; in the last {hiding_tokens:,} tokens random rows of
   the thought were hidden, so that it hangs on no row whose value it does not need.
