@@ -9,6 +9,7 @@ import torch
 from helpers.cache.paged_cache import PagedCache
 from helpers.contest import Contest
 from helpers.eviction import Compressor, Policy, TriAttention
+from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import group_scores as course_groups
 from helpers.eviction.selection import select
 from helpers.eviction.triattention import score as course_score
@@ -17,7 +18,6 @@ from helpers.exercises import paper_score as paper
 from helpers.generate import replay
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.models.worksheets import make_worksheets
-from helpers.recall import Recorder
 from helpers.records.sweep import load_sweep
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read

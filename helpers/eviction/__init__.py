@@ -8,6 +8,17 @@ from helpers.eviction.policy import Policy
 from helpers.eviction.random import Random
 from helpers.eviction.snapkv import SnapKV
 from helpers.eviction.streaming_llm import StreamingLLM
-from helpers.eviction.triattention import TriAttention
+from helpers.eviction.triattention import TriAttention, score
 
-__all__ = ["Compressor", "H2O", "KeyNorm", "Oracle", "Policy", "Random", "SnapKV", "StreamingLLM", "TriAttention"]
+__all__ = [
+    "Compressor",
+    "H2O",
+    "KeyNorm",
+    "Oracle",
+    "Policy",
+    "Random",
+    "SnapKV",
+    "StreamingLLM",
+    "TriAttention",
+    "score",
+]

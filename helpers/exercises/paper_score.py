@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from helpers.bench import score_as_defined
+from helpers.eviction.triattention_by_definition import score_as_defined
 from helpers.exercises.attempts import attempt, need
 
 Function = Callable[..., Any]
