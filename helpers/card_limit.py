@@ -31,9 +31,9 @@ from helpers.cache.attention import attending
 from helpers.cache.block_pool import OutOfBlocks, blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.capacity import format_of, scoring_bytes, slot_bytes
+from helpers.decoding.generate import predict_next
 from helpers.eviction import Compressor
 from helpers.experiments.report import command_of, finish, new_parser, new_report
-from helpers.generate import predict_next
 from helpers.machine import address_space
 from helpers.machine.device import free_memory, is_cuda, is_out_of_memory, pick_device, pick_dtype, release, synchronize
 from helpers.measuring.costs import layer_bytes, weight_bytes

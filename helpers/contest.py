@@ -9,8 +9,8 @@ import torch
 
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import replay
 from helpers.eviction import Compressor, Policy
-from helpers.generate import replay
 from helpers.measuring.comparisons import Answers
 from helpers.models.loading import Loaded, gold_ids
 from helpers.models.worksheets import make_worksheets

@@ -20,10 +20,10 @@ import torch
 from tqdm import tqdm
 
 from helpers.cache.attention import attending
+from helpers.decoding.generate import replay
 from helpers.eviction import Compressor
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
-from helpers.generate import replay
 from helpers.machine.description import describe_machine
 from helpers.models.worksheets import Worksheet
 from helpers.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
-from helpers.generate import replay
 from helpers.machine.description import describe_machine
 from helpers.models.loading import Loaded, gold_ids, load_reasoner
 from helpers.models.worksheets import Worksheet, make_worksheets

@@ -30,7 +30,7 @@ from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import READERS
 from helpers.capacity import format_of, sequence_bytes, weight_bytes_read
-from helpers.decode_step import DecodeStep
+from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.machine.device import busiest, copy_bandwidth, free_bytes, pick_dtype, release

@@ -14,9 +14,9 @@ from helpers.cache.attention import attending
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import READERS, Reader, why_not
 from helpers.capacity import format_of
-from helpers.decode_step import DecodeStep
+from helpers.decoding.generate import predict_next
+from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
-from helpers.generate import predict_next
 from helpers.machine.device import is_cuda, seconds_of, synchronize
 
 GATHER = "gather"  # rows are copied together for each step, which works everywhere

@@ -17,8 +17,8 @@ from transformers import BloomConfig, BloomForCausalLM, DynamicCache, StaticCach
 
 from helpers.cache.attention import NAME, attend, attend_with_grid, attending
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import generate
 from helpers.eviction import Compressor, Random
-from helpers.generate import generate
 from helpers.measuring.trace import WeightsCost
 from tests.families import CATALOG, VOCABULARY, WINDOW, build, plain
 from tests.test_paged_cache import shuffle

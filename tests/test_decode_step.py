@@ -13,15 +13,15 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers import decode_step
 from helpers.bench import append_random, random_model, random_policy
 from helpers.cache.attention import attending
 from helpers.cache.block_pool import OutOfBlocks
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import gather
-from helpers.decode_step import DecodeStep
+from helpers.decoding import recorded_step
+from helpers.decoding.generate import predict_next
+from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
-from helpers.generate import predict_next
 from helpers.throughput import TINY_CONFIG
 from tests.test_paged_cache import poison, shuffle
 
@@ -262,12 +262,12 @@ def test_a_gpu_records_after_warming_up_beside_its_stream_and_a_cpu_does_not(mod
     run = DecodeStep._run
     monkeypatch.setattr(DecodeStep, "_run", lambda step: (done.append("run"), run(step))[1])
     assert not DecodeStep(model, new_cache(model), MOST).recorded
-    monkeypatch.setattr(decode_step, "is_cuda", lambda device: True)
+    monkeypatch.setattr(recorded_step, "is_cuda", lambda device: True)
     cache = new_cache(model)
     with decoding(model, gather):
         step = DecodeStep(model, cache, MOST)
         for _ in range(2):
             step(torch.tensor([1, 2, 3]))
-    warm = ["beside waits", "warming up begins", *["run"] * decode_step.WARM_UPS, "warming up ends", "main waits"]
+    warm = ["beside waits", "warming up begins", *["run"] * recorded_step.WARM_UPS, "warming up ends", "main waits"]
     assert done == [*warm, "capture begins", "run", "capture ends", "replay", "replay"]
     assert cache.alive() == ROWS + 2  # warming up has appended nothing

@@ -20,9 +20,9 @@ from transformers import DynamicCache
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.attention import attending
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import generate, replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS, group_scores, select
-from helpers.generate import generate, replay
 from helpers.models.worksheets import make_worksheets
 from tests.families import VOCABULARY, WINDOW, build, plain
 from tests.test_attention import refused

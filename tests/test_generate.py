@@ -8,7 +8,7 @@ import torch
 from transformers import DynamicCache
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.generate import end_tokens, generate
+from helpers.decoding.generate import end_tokens, generate
 from helpers.measuring.costs import layer_bytes, median_seconds, weight_bytes
 from helpers.measuring.trace import Trace
 from helpers.models.loading import load_reasoner

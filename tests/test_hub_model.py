@@ -16,8 +16,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 from helpers.arithmetic.catalog import MODELS
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import generate
 from helpers.eviction import Compressor, TriAttention
-from helpers.generate import generate
 from helpers.models.loading import load_model
 from tests.families import build, plain
 

@@ -11,7 +11,7 @@ from helpers.cache import paged_kernels
 from helpers.cache.attention import attending
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import Blocks, flash, flex, gather, installed_reader, why_not
-from helpers.generate import generate
+from helpers.decoding.generate import generate
 from tests.test_attention import BATCH, FAMILIES, IDS, Notes, model_of, new_paged, read_in_passes
 
 

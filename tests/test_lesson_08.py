@@ -17,10 +17,10 @@ from helpers import recall as recall_module
 from helpers import sweep as sweep_module
 from helpers.cache.paged_cache import PagedCache
 from helpers.claims import judge, recorded
+from helpers.decoding.generate import replay
 from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
 from helpers.exercises import lesson_08 as exercises
-from helpers.generate import replay
 from helpers.measuring.comparisons import share_interval
 from helpers.measuring.trace import Compression, Trace
 from helpers.models.loading import gold_ids, load_reasoner

@@ -15,7 +15,7 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes
-from helpers.generate import generate
+from helpers.decoding.generate import generate
 from helpers.machine.description import describe_machine
 from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.measuring.costs import layer_bytes, state_bytes, weight_bytes

@@ -13,7 +13,7 @@ from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import OutOfBlocks
 from helpers.cache.kv_formats import decode, encode
 from helpers.cache.paged_cache import PagedCache
-from helpers.generate import generate
+from helpers.decoding.generate import generate
 from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import make_worksheets
 from tests.families import WINDOW, build, plain

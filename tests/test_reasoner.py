@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from helpers.decoding import answers
 from helpers.decoding.answers import complete, share_right
+from helpers.decoding.generate import generate
 from helpers.experiments import train_reasoner
-from helpers.generate import generate
 from helpers.models.tokenizer import WORDS, make_tokenizer
 from helpers.models.worksheets import WEIGHTS, grade, is_held_out, make_worksheets
 from tests.families import build, plain

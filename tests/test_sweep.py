@@ -8,8 +8,8 @@ import torch
 
 from helpers import sweep
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import generate
 from helpers.eviction import Compressor
-from helpers.generate import generate
 from helpers.measuring.comparisons import share_interval
 from helpers.sweep import Cell
 

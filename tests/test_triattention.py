@@ -18,9 +18,9 @@ from transformers import DynamicCache
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache import row_store
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import generate
 from helpers.eviction import Compressor, TriAttention, triattention
 from helpers.eviction.triattention import score
-from helpers.generate import generate
 from helpers.models.loading import load_reasoner
 from tests.families import EXPERTS, FAMILIES, build, plain
 

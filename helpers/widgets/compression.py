@@ -10,9 +10,9 @@ import torch
 
 from helpers.arithmetic.footprint import format_bytes
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.generate import replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
-from helpers.generate import replay
 from helpers.measuring.trace import Trace
 from helpers.models.loading import Loaded, gold_ids, load_reasoner
 from helpers.models.worksheets import Worksheet, make_worksheets
