@@ -39,10 +39,10 @@ labs: .venv/test.done
 	$(BIN)/python -m labs.student_copies
 
 bench: .venv/lab.done
-	$(BIN)/python -m helpers.bench $(ARGS)
+	$(BIN)/python -m helpers.experiments.memory_speed $(ARGS)
 
 sweep: .venv/lab.done
-	$(BIN)/python -m helpers.sweep $(ARGS)
+	$(BIN)/python -m helpers.experiments.sweep $(ARGS)
 
 hub: .venv/hub.done
 	$(BIN)/python -m jupyterhub --config labs/workshop/jupyterhub_config.py $(ARGS)

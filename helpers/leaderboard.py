@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from helpers.contest import Verdict
+    from helpers.experiments.contest import Verdict
 
 ENVIRONMENT_VARIABLE = "COURSE_LEADERBOARD"
 FILE = "leaderboard.jsonl"

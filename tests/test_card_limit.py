@@ -14,12 +14,12 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers import card_limit
 from helpers.arithmetic.catalog import MODELS, GiB, MiB, find_model
 from helpers.arithmetic.footprint import KVShape, weights_bytes
-from helpers.bench import random_model
-from helpers.capacity import scoring_bytes, slot_bytes
-from helpers.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
+from helpers.experiments import card_limit
+from helpers.experiments.bytes_per_sequence import scoring_bytes, slot_bytes
+from helpers.experiments.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
+from helpers.experiments.stand_ins import random_model
 from helpers.machine import address_space
 from helpers.machine.device import is_out_of_memory
 from helpers.measuring.costs import weight_bytes
@@ -189,7 +189,7 @@ ROOT = Path(__file__).parent.parent
 CAPPED = """
 import json, resource
 from helpers import card_limit
-from helpers.card_limit import TINY, Plan, watch
+from helpers.experiments.card_limit import TINY, Plan, watch
 from helpers.arithmetic.catalog import MiB
 
 card_limit.ACTIVATIONS = 40 * MiB
@@ -289,24 +289,24 @@ def test_the_record_is_of_the_plan_that_the_claim_speaks_of():
     model = find_model(card_limit.MODEL)
     weights = int(weights_bytes(model.n_params, card_limit.WEIGHT_FORMAT))
     assert Plan(**found.plan) == Plan(model.config, weights, 24 * GiB, stride=found.plan["stride"])
-    assert found.facts["command"].startswith("python -m helpers.card_limit --device ")
+    assert found.facts["command"].startswith("python -m helpers.experiments.card_limit --device ")
     assert found.facts["ends"] == [run.tokens for run in found.runs.values() if run.error]
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
 def command(monkeypatch, *words):
-    """What ``python -m helpers.card_limit`` does, in this process."""
+    """What ``python -m helpers.experiments.card_limit`` does, in this process."""
     monkeypatch.setattr(sys, "argv", ["-", "--device", "cpu", *words])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module is there already, runpy remarks
-        runpy.run_module("helpers.card_limit", run_name="__main__")
+        runpy.run_module("helpers.experiments.card_limit", run_name="__main__")
 
 
 def test_the_command_saves_what_it_watched(tmp_path, monkeypatch, capsys):
     command(monkeypatch, "--tiny", "--out", str(tmp_path / "x.json"))
     out = capsys.readouterr().out
     saved = json.loads((tmp_path / "x.json").read_text())
-    assert saved["command"] == "python -m helpers.card_limit --device cpu --tiny"
+    assert saved["command"] == "python -m helpers.experiments.card_limit --device cpu --tiny"
     assert saved["ends"] == [320]
     assert [line["finished"] for line in saved["lines"]] == [False, True]
     assert "out of blocks" in out

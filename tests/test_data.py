@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from helpers.experiments.report import DATA
+from helpers.records.measured import RECORDS
 
-FILES = sorted(path.name for path in DATA.glob("*.json"))
-LIST = (DATA / "README.md").read_text(encoding="utf-8")
+FILES = sorted(path.name for path in RECORDS.glob("*.json"))
+LIST = (RECORDS / "README.md").read_text(encoding="utf-8")
 COMMANDS = dict(re.findall(r"^\| `(\w+\.json)` \| `([^`]+)` \|", LIST, re.MULTILINE))
 
 
@@ -18,7 +18,7 @@ def test_the_list_is_complete_and_in_order():
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_measurement_names_its_command_its_date_and_its_machine(name):
-    report = json.loads((DATA / name).read_text(encoding="utf-8"))
+    report = json.loads((RECORDS / name).read_text(encoding="utf-8"))
     assert report["command"].startswith(COMMANDS[name])
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", report["date"])
     assert {"cpu", "cores", "gpu", "python", "torch", "transformers"} <= report["machine"].keys()
@@ -28,7 +28,7 @@ def test_a_measurement_names_its_command_its_date_and_its_machine(name):
 def test_it_is_shown_where_the_list_says(name, request):
     """The lessons named in a line read the data, directly or through a helper that names the file."""
     where = re.search(rf"^\| `{re.escape(name)}` .*\| (.+) \|$", LIST, re.MULTILINE)[1]
-    root = DATA.parent.parent
+    root = RECORDS.parent.parent
     for number in re.findall(r"\b0\d\b", where):
         [lesson] = (root / "notebooks").glob(f"{number}_*.ipynb")
         text = lesson.read_text(encoding="utf-8")

@@ -13,7 +13,6 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers.bench import append_random, random_model, random_policy
 from helpers.cache.attention import attending
 from helpers.cache.block_pool import OutOfBlocks
 from helpers.cache.paged_cache import PagedCache
@@ -22,7 +21,7 @@ from helpers.decoding import recorded_step
 from helpers.decoding.generate import predict_next
 from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
-from helpers.throughput import TINY_CONFIG
+from helpers.experiments.stand_ins import TINY_CONFIG, append_random, random_model, random_policy
 from tests.test_paged_cache import poison, shuffle
 
 BATCH, ROWS, BUDGET, INTERVAL = 3, 20, 24, 8

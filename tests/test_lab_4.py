@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from helpers.contest import BLOCK_SIZE, INTERVAL, Contest, Verdict
 from helpers.decoding.generate import replay
 from helpers.eviction import H2O, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM
 from helpers.eviction.selection import SELECTIONS
 from helpers.exercises import lab_4 as lab
 from helpers.exercises import scoring
 from helpers.exercises.attempts import Complaint
+from helpers.experiments.contest import BLOCK_SIZE, INTERVAL, Contest, Verdict
 from helpers.leaderboard import ENVIRONMENT_VARIABLE, FILE, LONGEST_NAME, Leaderboard, Row, clean, rank, table
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.plots.leaderboard import Line, answers_and_blocks

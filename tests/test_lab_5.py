@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from helpers.cache.paged_cache import PagedCache
-from helpers.contest import Contest
 from helpers.decoding.generate import replay
 from helpers.eviction import Compressor, Policy, TriAttention
 from helpers.eviction.recorder import Recorder
@@ -16,6 +15,7 @@ from helpers.eviction.selection import select
 from helpers.eviction.triattention import score as course_score
 from helpers.exercises import lab_5 as lab
 from helpers.exercises import paper_score as paper
+from helpers.experiments.contest import Contest
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.models.worksheets import make_worksheets
 from helpers.records.sweep import load_sweep

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import service
 from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import MemoryBudget
 from helpers.eviction import H2O, Compressor, StreamingLLM
 from helpers.exercises import lab_6 as lab
+from helpers.experiments import service
+from helpers.experiments.service import Service, Settings
 from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import grade
 from helpers.plots.blocks import blocks_over_steps
 from helpers.records.service import DATA, TRACE_COLUMNS, load_evidence
-from helpers.service import Service, Settings
 
 EVIDENCE = load_evidence()
 
@@ -59,7 +59,7 @@ def test_the_traces_come_out_again_as_saved(evening):
 
 def test_the_saved_file_says_how_it_was_made_and_is_small():
     saved = json.loads(DATA.read_text())
-    assert saved["command"] == "python -m helpers.service"
+    assert saved["command"] == "python -m helpers.experiments.service"
     assert saved["machine"]["torch"] and saved["date"]
     assert DATA.stat().st_size < 60_000
     assert EVIDENCE.pool_bytes == service.POOL_BYTES

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import fidelity
 from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, max_tokens
 from helpers.claims import judge, recorded
 from helpers.exercises import lesson_04 as exercises
+from helpers.experiments import fidelity
 from helpers.measuring.comparisons import share_interval
 from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import make_worksheets
@@ -99,7 +99,9 @@ def test_wrong_tokens_are_those_that_one_plain_pass_gets_wrong(course):
 
 # --- The saved table -------------------------------------------------------------------------------------------------
 def test_the_table_measured_the_reasoner_that_is_here():
-    assert load_table().facts["weights_sha256"] == fidelity.weights_hash(), "run python -m helpers.fidelity again"
+    assert load_table().facts["weights_sha256"] == fidelity.weights_hash(), (
+        "run python -m helpers.experiments.fidelity again"
+    )
 
 
 def test_the_table_is_complete():

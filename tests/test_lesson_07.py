@@ -192,7 +192,7 @@ def test_the_recorded_prices_are_those_of_the_layer_that_the_text_names():
     """Whatever machine the record comes from."""
     found, shape = load_walls(), KVShape.from_config(MODELS["Qwen3-8B"].config)
     assert found.facts["heads"] == {"n_heads": 32, "n_kv_heads": shape.n_kv_heads, "head_dim": shape.head_dim}
-    assert found.facts["command"].startswith("python -m helpers.walls_bench --device ")
+    assert found.facts["command"].startswith("python -m helpers.experiments.walls --device ")
     assert [at.length for at in found.prompt] == sorted(at.length for at in found.prompt)
     itemsize = 4 if found.facts["dtype"] == "float32" else 2
     for at in found.prompt:

@@ -13,20 +13,20 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from helpers import recall as recall_module
-from helpers import sweep as sweep_module
 from helpers.cache.paged_cache import PagedCache
 from helpers.claims import judge, recorded
 from helpers.decoding.generate import replay
 from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
 from helpers.exercises import lesson_08 as exercises
+from helpers.experiments import recall as recall_module
+from helpers.experiments import sweep as sweep_module
+from helpers.experiments.recall import Lookup, find_lookups, has_copy, lookup_weights, share_of_values
 from helpers.measuring.comparisons import share_interval
 from helpers.measuring.trace import Compression, Trace
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.models.worksheets import make_worksheets
 from helpers.plots import clocks, compression, queries
-from helpers.recall import Lookup, find_lookups, has_copy, lookup_weights, share_of_values
 from helpers.records.recall import RECALL_DATA, load_recall
 from helpers.records.sweep import DATA, load_sweep
 from helpers.widgets import compression as control

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import levers
 from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape
 from helpers.arithmetic.plan import Plan
@@ -18,7 +17,8 @@ from helpers.cache.block_pool import blocks_for
 from helpers.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.eviction import Compressor, Random, StreamingLLM
 from helpers.exercises import lesson_09 as exercises
-from helpers.levers import Levers, ask_four, predict_bytes, run_agents
+from helpers.experiments import stacked_savings
+from helpers.experiments.stacked_savings import Levers, ask_four, predict_bytes, run_agents
 from helpers.measuring.trace import Compression, Trace
 from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import make_worksheets
@@ -90,7 +90,7 @@ def test_four_questions_ask_for_four_different_names_and_are_answered_rightly(co
 
 def test_sharing_changes_no_answer_and_no_row(course, monkeypatch):
     seen = []
-    monkeypatch.setattr(levers, "_bytes_held", lambda caches: seen.append(caches) or 0)
+    monkeypatch.setattr(stacked_savings, "_bytes_held", lambda caches: seen.append(caches) or 0)
     sheets = ask_four(make_worksheets(1, 12, 8)[0])
     right = [run_agents(course, sheets, Levers(shared=shared)).right for shared in (False, True)]
     assert right[0] == right[1]

@@ -6,12 +6,12 @@ from math import ceil
 import pytest
 import torch
 
-from helpers import sweep
 from helpers.cache.paged_cache import PagedCache
 from helpers.decoding.generate import generate
 from helpers.eviction import Compressor
+from helpers.experiments import sweep
+from helpers.experiments.sweep import Cell
 from helpers.measuring.comparisons import share_interval
-from helpers.sweep import Cell
 
 SHEETS = 4
 

@@ -9,16 +9,16 @@ import warnings
 import pytest
 import torch
 
-from helpers import throughput, timed_decode
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.footprint import KVShape
-from helpers.bench import append_random, random_model
 from helpers.cache import paged_kernels
-from helpers.capacity import sequence_bytes, slot_bytes, weight_bytes_read
+from helpers.experiments import throughput, timed_decode
+from helpers.experiments.bytes_per_sequence import sequence_bytes, slot_bytes, weight_bytes_read
+from helpers.experiments.stand_ins import append_random, random_model
+from helpers.experiments.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
 from helpers.machine import device
 from helpers.measuring.costs import reachable_bytes, weight_bytes
 from helpers.records.throughput import load_throughput
-from helpers.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
 
 BANDWIDTH = 1e9
 TOKEN = 2 * 2 * 2 * 16 * 4  # bytes of one token's rows: K and V, 2 layers, 2 KV heads, head_dim 16, float32
@@ -302,18 +302,18 @@ def test_sizes_out_of_range_are_refused(sizes, message):
 
 
 def command(monkeypatch, *words):
-    """What ``python -m helpers.throughput`` does, in this process."""
+    """What ``python -m helpers.experiments.throughput`` does, in this process."""
     monkeypatch.setattr(sys, "argv", ["-", "--device", "cpu", *words])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module is there already, runpy remarks
-        runpy.run_module("helpers.throughput", run_name="__main__")
+        runpy.run_module("helpers.experiments.throughput", run_name="__main__")
 
 
 def test_the_command_saves_what_it_prints(tmp_path, monkeypatch, capsys):
     command(monkeypatch, "--tiny", "--out", str(tmp_path / "x.json"))
     out = capsys.readouterr().out
     saved = json.loads((tmp_path / "x.json").read_text())
-    assert saved["command"] == "python -m helpers.throughput --device cpu --tiny"
+    assert saved["command"] == "python -m helpers.experiments.throughput --device cpu --tiny"
     assert saved["machine"]["device"] == "cpu"
     assert saved["copy_bandwidth"] > 0
     assert 0 < saved["empty_step"]["floor_seconds"] < saved["empty_step"]["step_seconds"]

@@ -8,10 +8,10 @@ import warnings
 import pytest
 import torch
 
-from helpers import walls_bench
 from helpers.arithmetic.catalog import find_model
 from helpers.arithmetic.holes import fill_holes, slide_forward
-from helpers.walls_bench import TINY, Heads, grid_lines, move_lines, order_lines
+from helpers.experiments import walls
+from helpers.experiments.walls import TINY, Heads, grid_lines, move_lines, order_lines
 
 
 def test_with_the_grid_the_largest_tensor_is_the_grid_and_without_the_output():
@@ -34,7 +34,7 @@ def test_a_decoded_token_has_one_line_of_weights_per_head():
 
 def test_both_ways_compute_the_same_attention(monkeypatch):
     computed = []
-    monkeypatch.setattr(walls_bench, "_price", lambda device, call: computed.append(call()) or {})
+    monkeypatch.setattr(walls, "_price", lambda device, call: computed.append(call()) or {})
     for new in (None, 1):
         list(grid_lines(TINY, (64,), "cpu", new))
     for (with_grid, _), without in (computed[:2], computed[2:]):
@@ -52,7 +52,7 @@ def test_memory_that_runs_out_is_a_line_of_the_table(kind, said, monkeypatch):
     def die(*args):
         raise kind(f"{said}\nMore.")
 
-    monkeypatch.setattr(walls_bench, "attend_with_grid", die)
+    monkeypatch.setattr(walls, "attend_with_grid", die)
     dead, alive = grid_lines(TINY, (64,), "cpu")
     assert dead["error"] == said
     assert dead["seconds"] is dead["largest"] is None
@@ -64,7 +64,7 @@ def test_any_other_error_is_no_line(monkeypatch):
     def die(*args):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(walls_bench, "attend_with_grid", die)
+    monkeypatch.setattr(walls, "attend_with_grid", die)
     with pytest.raises(RuntimeError, match="a bug"):
         next(grid_lines(TINY, (64,), "cpu"))
 
@@ -90,7 +90,7 @@ def test_filling_copies_what_lies_behind_and_sliding_all_from_the_first_hole(bef
 def test_moving_the_rows_closes_the_holes(close):
     slots = [0, None, 2, None, None, 5, 6, 7]
     rows = torch.arange(8)
-    sources, targets = walls_bench.moves_of(close(slots)[0])
+    sources, targets = walls.moves_of(close(slots)[0])
     rows.index_copy_(0, targets, rows[sources])
     assert rows[:5].tolist() == close(slots)[0]
     assert set(rows[:5].tolist()) == {0, 2, 5, 6, 7}
@@ -101,18 +101,18 @@ def test_a_published_layer():
 
 
 def command(monkeypatch, *words):
-    """What ``python -m helpers.walls_bench`` does, in this process."""
+    """What ``python -m helpers.experiments.walls`` does, in this process."""
     monkeypatch.setattr(sys, "argv", ["-", "--device", "cpu", *words])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module is there already, runpy remarks
-        runpy.run_module("helpers.walls_bench", run_name="__main__")
+        runpy.run_module("helpers.experiments.walls", run_name="__main__")
 
 
 def test_the_command_saves_what_it_prints(tmp_path, monkeypatch, capsys):
     command(monkeypatch, "--tiny", "--out", str(tmp_path / "x.json"))
     assert "decoded token; length 64" in capsys.readouterr().out
     saved = json.loads((tmp_path / "x.json").read_text())
-    assert saved["command"] == "python -m helpers.walls_bench --device cpu --tiny"
+    assert saved["command"] == "python -m helpers.experiments.walls --device cpu --tiny"
     assert [len(saved[part]) for part in ("prompt", "decoded token", "order", "moves")] == [4, 4, 2, 2]
     assert (saved["dtype"], saved["heads"]) == ("float32", {"n_heads": 4, "n_kv_heads": 2, "head_dim": 16})
     assert saved["copy_bandwidth"] > 0

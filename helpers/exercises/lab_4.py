@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from helpers.checks import check_stages
-from helpers.contest import Contest
 from helpers.eviction import Policy
 from helpers.exercises.attempts import Complaint, attempt, need, stage
 from helpers.exercises.scoring import (
@@ -24,6 +23,7 @@ from helpers.exercises.scoring import (
     scores_of,
     some_keys,
 )
+from helpers.experiments.contest import Contest
 
 Function = Callable[..., Any]
 TOY_SCORES, TOY_KEPT = (4, 9, 2, 9, 4, 7), [0, 1, 3, 5]

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from helpers.checks import check_stages
-from helpers.contest import Contest
 from helpers.eviction import Policy
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
@@ -34,6 +33,7 @@ from helpers.exercises.paper_score import (
     which_slip,
 )
 from helpers.exercises.scoring import begin, require_policy, scores_of, some_keys
+from helpers.experiments.contest import Contest
 
 Function = Callable[..., Any]
 FAR_POSITION, FAR = 131_072, 1e-5  # float32 phases pass near the beginning, and fail there, with this error allowed

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.contest import Contest, Verdict
 from helpers.eviction import Policy
 from helpers.exercises.attempts import Complaint, attempt, need
+from helpers.experiments.contest import Contest, Verdict
 
 SHAPE, N_HEADS, BATCH = KVShape(n_layers=4, n_kv_heads=4, head_dim=32), 8, 2
 N_PROMPT, ROWS = 5, 24

@@ -22,13 +22,14 @@ import torch
 from helpers.arithmetic.footprint import KVShape
 from helpers.decoding.answers import complete
 from helpers.eviction import TriAttention
-from helpers.experiments.report import DATA, new_report, save
+from helpers.experiments.report import new_report, save
 from helpers.experiments.train_reasoner import make_model, train
 from helpers.machine.device import pick_device
 from helpers.models.tokenizer import make_tokenizer
 from helpers.models.worksheets import grade, make_worksheets
+from helpers.records.measured import RECORDS
 
-OUT = DATA / "head_variants.json"
+OUT = RECORDS / "head_variants.json"
 KV_HEADS, SEEDS = (8, 4, 2, 1), 2
 TOKENS, LINES, BATCH_TOKENS = 4_500_000, 12, 4_000
 MARKS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the training after which R is taken

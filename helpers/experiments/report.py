@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,9 @@ import torch
 
 from helpers.machine.description import describe_device
 from helpers.machine.device import is_cuda, pick_device
+from helpers.records.measured import RECORDS
 
 CHOICES = ("cuda", "cpu")
-
-
-DATA = Path(__file__).parent.parent / "records"
 
 
 def new_report(command: str, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -53,9 +52,19 @@ def command_of(module: str, parser: argparse.ArgumentParser, options: argparse.N
 def finish(report: dict[str, Any], options: argparse.Namespace, name: str) -> None:
     """Save a report where the options say; a tiny run, or one on a CPU, only where a place is named."""
     is_the_real_one = is_cuda(options.device) and not options.tiny
-    path = options.out or (DATA / name if is_the_real_one else None)
+    path = options.out or (RECORDS / name if is_the_real_one else None)
     if path is None:
         print("not saved: only a full run on cuda goes to helpers/records; name a place with --out")
         return
     save(report, path)
     print(f"saved to {path}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was compared, the ratio, and the goal where there is one."""
+
+    what: str
+    figure: str
+    goal: str = ""
+    reached: bool | None = None

@@ -41,7 +41,7 @@ class Compression:
         blocks_freed, bytes_freed: what the pool got back, from all sequences together.
         scoring_seconds: time to read the keys, score them and choose.
         moving_seconds: time to mark the rest dead, and to move the survivors if they are moved. On a GPU, which works
-            behind the program's back, both say only how long it took to ask; ``helpers.throughput`` waits for it.
+            behind the program's back, both say only how long it took to ask; the throughput experiment waits for it.
     """
 
     tokens_seen: int

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import KVShape, max_tokens
-from helpers.records.measured import DATA, Measured
+from helpers.records.measured import RECORDS, Measured
 
-CARD_LIMIT = DATA / "card_limit.json"  # written by ``python -m helpers.card_limit``
+CARD_LIMIT = RECORDS / "card_limit.json"  # written by ``python -m helpers.experiments.card_limit``
 
 
 GROWING, BLOCKS, EVICTING = "full attention, a cache that grows", "full attention, blocks", "TriAttention, blocks"
@@ -71,7 +71,7 @@ class CardLimit(Measured):
 
 
 def read_card_limit(report: dict[str, Any]) -> CardLimit:
-    """The runs of a report of ``helpers.card_limit``."""
+    """The runs of a report of ``helpers.experiments.card_limit``."""
     facts = {name: value for name, value in report.items() if name != "lines"}
     return CardLimit(facts, {line["name"]: _run(line) for line in report["lines"]})
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from helpers.arithmetic.catalog import KV_LAYOUTS
 from helpers.measuring.comparisons import Answers
+from helpers.records.measured import RECORDS
 
-DATA = Path(__file__).parent / "fidelity.json"  # written by ``python -m helpers.fidelity``
+DATA = RECORDS / "fidelity.json"  # written by ``python -m helpers.experiments.fidelity``
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Table:
 
 @cache
 def load_table(path: Path = DATA) -> Table:
-    """Read a table that ``python -m helpers.fidelity`` has written."""
+    """Read a table that ``python -m helpers.experiments.fidelity`` has written."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     pairs = [Pair(**line | {"right": tuple(d == "1" for d in line["right"])}) for line in facts.pop("pairs")]
     return Table(facts, {(pair.k, pair.v): pair for pair in pairs})

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.measuring.comparisons import Answers
-from helpers.records.measured import DATA, Measured
+from helpers.records.measured import RECORDS, Measured
 
-PATH = DATA / "head_variants.json"  # written by ``python -m helpers.experiments.head_variants``
+PATH = RECORDS / "head_variants.json"  # written by ``python -m helpers.experiments.head_variants``
 
 
 @dataclass(frozen=True)

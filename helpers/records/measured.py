@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parent
+RECORDS = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-RECALL_DATA = Path(__file__).parent / "recall.json"  # written by ``python -m helpers.recall``
+from helpers.records.measured import RECORDS
+
+RECALL_DATA = RECORDS / "recall.json"  # written by ``python -m helpers.experiments.recall``
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 from helpers.arithmetic.catalog import MiB
 from helpers.measuring.trace import Trace
+from helpers.records.measured import RECORDS
 
-DATA = Path(__file__).parent / "service.json"  # written by ``python -m helpers.service``
+DATA = RECORDS / "service.json"  # written by ``python -m helpers.experiments.service``
 POOL_BYTES, BLOCK_SIZE = 6 * MiB, 16  # of the service's pool
 REQUESTS, EVERY = 16, 14  # how many came that evening, and the steps between two of them
 TRACE_COLUMNS = ("tokens_seen", "tokens_alive", "blocks_held", "bytes_held")
@@ -49,7 +50,7 @@ class Evidence:
 
 @cache
 def load_evidence(path: Path = DATA) -> Evidence:
-    """Read what ``python -m helpers.service`` saved."""
+    """Read what ``python -m helpers.experiments.service`` saved."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     requests = facts.pop("requests")
     names = ("log", "process_bytes", "weights_bytes", "pool_bytes")

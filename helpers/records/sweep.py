@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.measuring.comparisons import Answers
+from helpers.records.measured import RECORDS
 
-DATA = Path(__file__).parent / "sweep.json"  # written by ``python -m helpers.sweep``
+DATA = RECORDS / "sweep.json"  # written by ``python -m helpers.experiments.sweep``
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Sweep:
         """
         key = (policy, share, selection, compact)
         if key not in self.results:
-            raise ValueError(f"the sweep has no cell {key}; run python -m helpers.sweep")
+            raise ValueError(f"the sweep has no cell {key}; run python -m helpers.experiments.sweep")
         return self.results[key]
 
     @property

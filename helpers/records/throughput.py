@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.records.measured import DATA, Measured
+from helpers.records.measured import RECORDS, Measured
 
-PATH = DATA / "throughput.json"  # written by ``python -m helpers.throughput``
+PATH = RECORDS / "throughput.json"  # written by ``python -m helpers.experiments.throughput``
 FULL, TRI = "full attention", "TriAttention"
 
 

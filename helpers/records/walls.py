@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.records.measured import DATA, Measured
+from helpers.records.measured import RECORDS, Measured
 
-WALLS = DATA / "walls.json"  # written by ``python -m helpers.walls_bench``
+WALLS = RECORDS / "walls.json"  # written by ``python -m helpers.experiments.walls``
 
 
 @dataclass(frozen=True)

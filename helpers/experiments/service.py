@@ -1,8 +1,8 @@
 """A little service: requests share one pool of blocks and decode in turn, until all are answered or no block is free.
 
-``python -m helpers.service`` lets sixteen requests come, fourteen steps apart, with the settings of the evening on
-which the service died, and saves log and traces for lab 6. Its log is written as engines write theirs: who runs, who
-waits, how much of the pool is in use. It ends with the ``OutOfBlocks`` that the pool really raised.
+``python -m helpers.experiments.service`` lets sixteen requests come, fourteen steps apart, with the settings of the
+evening on which the service died, and saves log and traces for lab 6. Its log is written as engines write theirs: who
+runs, who waits, how much of the pool is in use. It ends with the ``OutOfBlocks`` that the pool really raised.
 
 The service admits a request as soon as the pool has room for its prompt. What the thought will need it does not ask.
 """
@@ -289,7 +289,7 @@ def main() -> None:
     out = parser.parse_args().out
     found = evening()
     facts = {
-        "command": "python -m helpers.service",
+        "command": "python -m helpers.experiments.service",
         "date": datetime.date.today().isoformat(),
         "machine": describe_machine(),
         "arrivals": {"requests": REQUESTS, "every": EVERY, "n_lines": N_LINES, "seed": SEED},

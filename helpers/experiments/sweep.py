@@ -1,4 +1,4 @@
-"""Policies against budgets against selection modes on the reasoner: ``python -m helpers.sweep``.
+"""Policies against budgets against selection modes on the reasoner: ``python -m helpers.experiments.sweep``.
 
 Each cell replays the same worksheets, so differences between cells are paired. A worksheet is right when every token of
 its thought and its answer is what the gold text says, which is what free running would then give. The result is saved
@@ -29,8 +29,9 @@ from helpers.eviction.selection import SELECTIONS
 from helpers.machine.description import describe_machine
 from helpers.models.loading import Loaded, gold_ids, load_reasoner
 from helpers.models.worksheets import Worksheet, make_worksheets
+from helpers.records.measured import RECORDS
 
-DATA = Path(__file__).parent / "records" / "sweep.json"
+DATA = RECORDS / "sweep.json"
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # budgets, of the thought's length
 N_LINES, SEED, BATCH, INTERVAL, BLOCK_SIZE = 40, 3, 32, 32, 16
 CALIBRATION = {
@@ -184,7 +185,7 @@ def main() -> None:
     found = sweep(options.worksheets, options.processes)
     strongest = calibrated().head_concentration()
     report = {
-        "command": f"python -m helpers.sweep --worksheets {options.worksheets}",
+        "command": f"python -m helpers.experiments.sweep --worksheets {options.worksheets}",
         "date": datetime.date.today().isoformat(),
         "minutes": round((time.perf_counter() - started) / 60, 1),
         "machine": describe_machine(),

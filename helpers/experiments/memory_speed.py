@@ -1,4 +1,4 @@
-"""How quick the memory system is: ``python -m helpers.bench`` (or ``make bench``) prints one table, and saves it.
+"""How quick the memory system is: ``make bench`` prints one table, and saves it.
 
 Every figure is a ratio of medians taken in one run, one candidate after the other, since times vary from run to run.
 The weights are random: time does not depend on them.
@@ -10,79 +10,40 @@ import argparse
 import gc
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, StaticCache
+from transformers import DynamicCache, StaticCache
 
 from helpers.arithmetic.catalog import find_model
-from helpers.arithmetic.footprint import KVShape, format_bytes
-from helpers.cache.attention import NAME, attend_with_grid, attending
+from helpers.arithmetic.footprint import format_bytes
+from helpers.cache.attention import attend_with_grid, attending
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.eviction import H2O, Compressor, SnapKV, TriAttention
+from helpers.eviction import H2O, Compressor, SnapKV
 from helpers.eviction.triattention import score
 from helpers.eviction.triattention_by_definition import score_as_defined
-from helpers.experiments.report import new_report, save
+from helpers.experiments.report import Row, new_report, save
+from helpers.experiments.stand_ins import (
+    HEAD_DIM,
+    N_HEADS,
+    N_KV_HEADS,
+    append_random,
+    random_model,
+    random_policy,
+    random_statistics,
+    small_model,
+)
 from helpers.measuring.costs import median_seconds, reachable_bytes
+from helpers.records.measured import RECORDS
 
-DATA = Path(__file__).parent / "records" / "memory_speed.json"
+DATA = RECORDS / "memory_speed.json"
 LENGTHS = (512, 2048, 8192, 32768)
 BUDGET, INTERVAL = 2048, 128
-N_HEADS, N_KV_HEADS, HEAD_DIM = 16, 8, 128  # Qwen3-0.6B's
 OFFSETS = [2**i for i in range(17)]
 REPEATS = 9
-CHUNK_ROWS = 2**15  # rows of all sequences that are made up at once
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: what was compared, the ratio, and the goal where there is one."""
-
-    what: str
-    figure: str
-    goal: str = ""
-    reached: bool | None = None
-
-
-def small_model() -> Any:
-    """Four layers of Qwen3-0.6B's widths; with a small vocabulary, so that the cache is what a step spends time on."""
-    published = find_model("Qwen3-0.6B").config
-    return random_model(published | {"num_hidden_layers": 4, "vocab_size": 1024})
-
-
-@torch.inference_mode()
-def random_model(config: dict[str, Any], device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
-    """A model of a ``config.json`` with random weights, made where it is to run."""
-    fields = {name: value for name, value in config.items() if name != "torch_dtype"}
-    plain = AutoConfig.for_model(**fields).get_text_config()
-    torch.manual_seed(0)
-    with torch.device(device):
-        return AutoModelForCausalLM.from_config(plain, dtype=dtype, attn_implementation=NAME).eval()
-
-
-def random_policy(model: Any) -> TriAttention:
-    """TriAttention with made-up statistics of the model's sizes, where the model is: what it chooses is chance."""
-    shape, n_heads = KVShape.from_config(model.config), model.config.num_attention_heads
-    statistics = [tensor.to(model.device) for tensor in _statistics(n_heads, shape.head_dim)]
-    q_mean, q_abs_mean = (tensor.expand(shape.n_layers, -1, -1) for tensor in statistics[:2])
-    return TriAttention(q_mean, q_abs_mean, statistics[2])
-
-
-def append_random(cache: Any, model: Any, count: int, batch: int = 1) -> Any:
-    """Random rows in every layer of each of ``batch`` sequences, as if ``count`` more tokens had been read.
-
-    A chunk goes through all layers before the next one, as text does. Returns the cache.
-    """
-    shape, chunk = KVShape.from_config(model.config), max(1, CHUNK_ROWS // batch)
-    write = cache.write if isinstance(cache, PagedCache) else cache.update
-    for first in range(0, count, chunk):
-        sizes = (2, batch, shape.n_kv_heads, min(chunk, count - first), shape.head_dim)
-        for layer in range(shape.n_layers):
-            write(*torch.randn(sizes, device=model.device, dtype=model.dtype), layer)
-    return cache
 
 
 def decoding(model: Any) -> Iterator[Row]:
@@ -110,7 +71,7 @@ def decoding(model: Any) -> Iterator[Row]:
 def scoring() -> Iterator[Row]:
     """One layer's scores over budget and interval: TriAttention against its definition, SnapKV and H2O."""
     rows, position = BUDGET + INTERVAL, 30_000
-    keys, statistics = torch.randn(1, N_KV_HEADS, rows, HEAD_DIM), _statistics()
+    keys, statistics = torch.randn(1, N_KV_HEADS, rows, HEAD_DIM), random_statistics()
     ours = median_seconds(lambda: score(keys, *statistics, position, OFFSETS), REPEATS)
     naive = median_seconds(lambda: score_as_defined(keys[0], *statistics, position, OFFSETS), 3)
     yield Row(
@@ -150,12 +111,6 @@ def compression() -> Iterator[Row]:
         "2% or less",
         share <= 0.02,
     )
-
-
-def _statistics(n_heads: int = N_HEADS, head_dim: int = HEAD_DIM) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    q_mean = torch.randn(n_heads, head_dim // 2, dtype=torch.complex128)
-    omega = 1e6 ** (-torch.arange(head_dim // 2, dtype=torch.float64) * 2 / head_dim)
-    return q_mean, q_mean.abs() + 1, omega
 
 
 def _grid_seconds(keys: torch.Tensor) -> float:

@@ -1,7 +1,8 @@
 """How true a KV format is to the rows it stores: error of rows, of attention's output, and of answers.
 
-Every pair of formats, one for K and one for V, on the reasoner: ``python -m helpers.fidelity`` measures them all and
-saves the table that lesson 04's control reads. All pairs replay the same worksheets, so differences are paired.
+Every pair of formats, one for K and one for V, on the reasoner: ``python -m helpers.experiments.fidelity`` measures
+them all and saves the table that lesson 04's control reads. All pairs replay the same worksheets, so differences are
+paired.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def main() -> None:
     token_ids, prompt_length = gold_and_length(loaded, sheets[:4])
     heard = listen(loaded.model, token_ids)
     report = {
-        "command": f"python -m helpers.fidelity --worksheets {options.worksheets}",
+        "command": f"python -m helpers.experiments.fidelity --worksheets {options.worksheets}",
         "date": datetime.date.today().isoformat(),
         "machine": describe_machine(),
         "weights_sha256": weights_hash(),

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from helpers.bench import append_random
 from helpers.cache.attention import attending
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import READERS, Reader, why_not
-from helpers.capacity import format_of
 from helpers.decoding.generate import predict_next
 from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
+from helpers.experiments.bytes_per_sequence import format_of
+from helpers.experiments.stand_ins import append_random
 from helpers.machine.device import is_cuda, seconds_of, synchronize
 
 GATHER = "gather"  # rows are copied together for each step, which works everywhere

@@ -1,4 +1,4 @@
-"""The two walls of lesson 07 on a device: ``python -m helpers.walls_bench`` on a GPU.
+"""The two walls of lesson 07 on a device: ``python -m helpers.experiments.walls`` on a GPU.
 
 Wall 1 is order: what it takes to read rows that lie in no order, and to close holes, by sliding or from the tail.
 Wall 2 is the grid of attention weights: one layer's attention with the grid and without (SDPA), for a whole prompt and
@@ -153,7 +153,7 @@ def main() -> None:
         heads, lengths, moves = _sizes_of(options)
     except ValueError as error:
         sys.exit(str(error))
-    report = new_report(command_of("helpers.walls_bench", parser, options), options.device)
+    report = new_report(command_of("helpers.experiments.walls", parser, options), options.device)
     facts = {"heads": vars(heads), "dtype": str(pick_dtype(options.device)).removeprefix("torch.")}
     bandwidth = {"copy_bandwidth": copy_bandwidth(options.device)}
     measured = measure(heads, lengths, moves, options.device)

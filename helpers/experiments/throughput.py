@@ -1,4 +1,4 @@
-"""Decoded tokens per second with full attention and with TriAttention: ``python -m helpers.throughput`` on a GPU.
+"""Decoded tokens per second with and without TriAttention: ``python -m helpers.experiments.throughput`` on a GPU.
 
 The paper's table on this code: a model of a published shape, at equal batch and at the largest batch that fits each.
 Beside every figure stands the memory bandwidth that it needs at least, and the device's own copy bandwidth as ceiling.
@@ -25,19 +25,19 @@ from transformers import AutoConfig, StaticCache
 
 from helpers.arithmetic.catalog import GB, GiB, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
-from helpers.bench import Row, append_random, random_model, random_policy
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import READERS
-from helpers.capacity import format_of, sequence_bytes, weight_bytes_read
 from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
-from helpers.experiments.report import command_of, finish, new_parser, new_report
+from helpers.experiments.bytes_per_sequence import format_of, sequence_bytes, weight_bytes_read
+from helpers.experiments.report import Row, command_of, finish, new_parser, new_report
+from helpers.experiments.stand_ins import TINY_CONFIG, append_random, random_model, random_policy
+from helpers.experiments.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 from helpers.machine.device import busiest, copy_bandwidth, free_bytes, pick_dtype, release
 from helpers.measuring.costs import weight_bytes
 from helpers.models.loading import require_memory
 from helpers.records.throughput import FULL, TRI
-from helpers.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 
 HALF, STATIC = "full attention, half the tokens", "full attention, in place"
 SHAPE, TOKENS, BUDGETS = "Qwen3-8B", 32768, (1024, 2048, 3072, 4096)
@@ -117,10 +117,6 @@ class Case:
     budget: int | None = None
 
 
-TINY_CONFIG = {
-    "model_type": "qwen3", "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-    "hidden_size": 32, "intermediate_size": 32, "vocab_size": 64, "tie_word_embeddings": False,
-}  # fmt: skip
 TINY = Plan("tiny", TINY_CONFIG, tokens=256, budgets=(32, 64), interval=16, cycles=2, memory=2**20)
 
 
@@ -295,7 +291,7 @@ def main() -> None:
     parser.add_argument("--memory", type=float, help="GiB beside the weights, to play a smaller card")
     options = parser.parse_args()
     try:
-        command = command_of("helpers.throughput", parser, options)
+        command = command_of("helpers.experiments.throughput", parser, options)
         report = run(_plan_of(options), options.device, command, options.reader)
     except (ValueError, MemoryError) as error:
         sys.exit(str(error))

@@ -1,4 +1,6 @@
-"""Watch it die: a 32B model's thought on a card of 24 GB, ``python -m helpers.card_limit --cap 24`` on a larger GPU.
+"""Watch it die: a 32B model's thought on a card of 24 GB.
+
+``python -m helpers.experiments.card_limit --cap 24`` does it on a larger GPU.
 
 PyTorch is forbidden more than the cap. A ballast stands for the 4-bit weights: so many bytes that nobody reads. Beside
 it runs a thin twin, a real model with the layers and KV heads of the large one and next to no width, so that the cache
@@ -26,20 +28,18 @@ from transformers import DynamicCache
 
 from helpers.arithmetic.catalog import GiB, MiB, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count, weights_bytes
-from helpers.bench import append_random, random_model, random_policy
 from helpers.cache.attention import attending
 from helpers.cache.block_pool import OutOfBlocks, blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.capacity import format_of, scoring_bytes, slot_bytes
 from helpers.decoding.generate import predict_next
 from helpers.eviction import Compressor
+from helpers.experiments.bytes_per_sequence import format_of, scoring_bytes, slot_bytes
 from helpers.experiments.report import command_of, finish, new_parser, new_report
+from helpers.experiments.stand_ins import TINY_CONFIG, append_random, random_model, random_policy
 from helpers.machine import address_space
-from helpers.machine.device import free_memory, is_cuda, is_out_of_memory, pick_device, pick_dtype, release, synchronize
+from helpers.machine.device import free_memory, is_cuda, is_out_of_memory, pick_dtype, release, synchronize
 from helpers.measuring.costs import layer_bytes, weight_bytes
-from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, CardLimit, load_card_limit, read_card_limit
-from helpers.throughput import TINY_CONFIG
-from helpers.widgets.page import is_static
+from helpers.records.card_limit import BLOCKS, EVICTING, GROWING
 
 MODEL, CAP, TOKENS, BUDGET, STRIDE = "Qwen3-32B", 24, 32768, 12_000, 128  # the budget: what A14's authors recommend
 WEIGHT_FORMAT = "q4_k_m"
@@ -217,23 +217,6 @@ def blocks_that_fit(model: Any, plan: Plan) -> int:
     return num_blocks
 
 
-def recorded_or_live() -> CardLimit:
-    """The recorded runs; where a card with room for the same cap is present, the same runs, watched now on it.
-
-    A static page always shows the record, so that it is the same wherever it is made.
-    """
-    recorded = load_card_limit()
-    plan = Plan(**recorded.plan)
-    if is_static() or not has_room(plan.cap):
-        return recorded
-    return read_card_limit(report_of(plan, list(watch(plan, "cuda")), "cuda", "recorded_or_live()"))
-
-
-def has_room(cap: int) -> bool:
-    """True where there is a CUDA card that has ``cap`` bytes free."""
-    return pick_device() == "cuda" and free_memory("cuda") >= cap
-
-
 def report_of(plan: Plan, lines: list[dict[str, Any]], device: str, command: str) -> dict[str, Any]:
     """What is saved of the runs."""
     ends = [line["tokens"] for line in lines if not line["finished"]]
@@ -269,7 +252,7 @@ def main() -> None:
         if not isinstance(error, ValueError) and not is_wall(error):
             raise
         sys.exit(str(error).splitlines()[0])
-    command = command_of("helpers.card_limit", parser, options)
+    command = command_of("helpers.experiments.card_limit", parser, options)
     finish(report_of(plan, lines, options.device, command), options, "card_limit.json")
 
 

@@ -1,4 +1,4 @@
-"""Which of the needed rows a compressor left, in the head that looks values up: ``python -m helpers.recall``.
+"""Which of the needed rows a compressor left, in the head that looks up: ``python -m helpers.experiments.recall``.
 
 The reasoner looks a value up by one head. When that head has no copy of the value left, nothing else can find it. So
 the share of look-ups that have a copy left (the recall) predicts the share that comes out right. The result is saved
@@ -24,11 +24,12 @@ from helpers.decoding.generate import replay
 from helpers.eviction import Compressor
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
+from helpers.experiments.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
 from helpers.machine.description import describe_machine
 from helpers.models.worksheets import Worksheet
-from helpers.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
+from helpers.records.measured import RECORDS
 
-DATA = Path(__file__).parent / "records" / "recall.json"
+DATA = RECORDS / "recall.json"
 SHARES = (0.5, 0.25)
 
 
@@ -166,7 +167,7 @@ def report(cells: Iterable[Cell]) -> dict[str, Any]:
     layer, query_head = divmod(int(weights.argmax()), weights.shape[1])
     head = layer, query_head // (weights.shape[1] // reasoner().shape.n_kv_heads)
     return {
-        "command": "python -m helpers.recall",
+        "command": "python -m helpers.experiments.recall",
         "date": datetime.date.today().isoformat(),
         "machine": describe_machine(),
         "worksheets": {"count": len(batch.sheets), "n_lines": N_LINES, "seed": SEED},
