@@ -8,7 +8,7 @@ from statistics import median, quantiles
 import pytest
 
 from helpers.arithmetic.plan_report import report
-from helpers.quiz import QUESTIONS
+from helpers.teaching.quiz import QUESTIONS
 from helpers.widgets.home import home_frame, plan_of
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)

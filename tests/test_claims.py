@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers.claims import CLAIMS, FAILS, HOLDS, IN_PART, MIME, OPEN, judge, record, recorded
+from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, IN_PART, MIME, OPEN, judge, record, recorded
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 # Two sets of values per claim that must lead to two verdicts; the first is what the lessons are expected to find.

@@ -9,9 +9,18 @@ import pytest
 
 from helpers.arithmetic.catalog import GB, MODELS, GiB, MiB, find_card
 from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, max_tokens, weights_bytes
-from helpers.exercises import lab_1
-from helpers.exercises.hand_sums import KINDS, OVERHEAD, QUESTIONS, all_slips, budget, hand_sum, mistakes, right_answer
 from helpers.plots.budget import shares_of_cards
+from helpers.teaching.labs import lab_1
+from helpers.teaching.labs.lab_1_hand_sums import (
+    KINDS,
+    OVERHEAD,
+    QUESTIONS,
+    all_slips,
+    budget,
+    hand_sum,
+    mistakes,
+    right_answer,
+)
 
 MASTER = Path(__file__).parent.parent / "labs" / "masters" / "lab_1_will_it_fit.ipynb"
 

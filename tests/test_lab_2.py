@@ -10,8 +10,8 @@ from gguf import GGMLQuantizationType, quants
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.kv_formats import encode
-from helpers.exercises import lab_2, packing
 from helpers.records.fidelity import load_table
+from helpers.teaching.labs import lab_2, lab_2_packing
 
 MASTER = Path(__file__).parent.parent / "labs" / "masters" / "lab_2_turn_the_two_dials.ipynb"
 CHECKS = {
@@ -41,11 +41,11 @@ def rows_of_all_sizes(count=500):
 # --- The reference ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["q8_0", "q4_0"])
 def test_the_twins_with_no_switch_thrown_are_gguf(name):
-    pack, unpack = getattr(packing, f"pack_{name}"), getattr(packing, f"unpack_{name}")
+    pack, unpack = getattr(lab_2_packing, f"pack_{name}"), getattr(lab_2_packing, f"unpack_{name}")
     for row in rows_of_all_sizes():
-        theirs = packing.gguf_pack(row, name)
+        theirs = lab_2_packing.gguf_pack(row, name)
         assert np.array_equal(pack(row), theirs)
-        assert np.array_equal(unpack(theirs), packing.gguf_unpack(theirs, name))
+        assert np.array_equal(unpack(theirs), lab_2_packing.gguf_unpack(theirs, name))
 
 
 @pytest.mark.parametrize("name", ["q8_0", "q4_0"])
@@ -53,13 +53,13 @@ def test_gguf_s_bytes_are_the_course_s(name):
     import torch
 
     for row in rows_of_all_sizes(50):
-        assert np.array_equal(packing.gguf_pack(row, name), encode(torch.from_numpy(row), name).numpy())
+        assert np.array_equal(lab_2_packing.gguf_pack(row, name), encode(torch.from_numpy(row), name).numpy())
 
 
 def test_half_away_is_gguf_s_rounding():
     x = np.concatenate([np.arange(-40, 40) / 4, [np.nextafter(0.5, 0), -np.nextafter(2.5, 0)]]).astype(np.float32)
-    assert np.array_equal(packing.half_away(x), quants.np_roundf(x))
-    assert packing.half_away(np.float32(0.49999997)) == 0
+    assert np.array_equal(lab_2_packing.half_away(x), quants.np_roundf(x))
+    assert lab_2_packing.half_away(np.float32(0.49999997)) == 0
 
 
 # --- q8_0 and q4_0 ---------------------------------------------------------------------------------------------------
@@ -131,13 +131,13 @@ def floats(row):
         ("pack_q8_0", lambda row: row[32], "it raised IndexError"),
         ("pack_q4_0", natural_q4_0, "spill into their neighbour: clip them to 15."),
         ("pack_q4_0", lambda row: np.zeros(34, np.uint8), "two of them share one"),
-        ("pack_q4_0", lambda row: packing.pack_q4_0(row[::-1].copy()), "in gguf"),  # the row turned round
+        ("pack_q4_0", lambda row: lab_2_packing.pack_q4_0(row[::-1].copy()), "in gguf"),  # the row turned round
         ("unpack_q8_0", lambda packed: packed[2:].view(np.int8) * packed[:2].view(np.float16), "type float16"),
-        ("unpack_q8_0", lambda packed: packing.unpack_q8_0(packed)[::-1], "number 0 is"),
-        ("unpack_q4_0", lambda packed: packing.unpack_q4_0(packed)[:16], "each byte holds two codes"),
+        ("unpack_q8_0", lambda packed: lab_2_packing.unpack_q8_0(packed)[::-1], "number 0 is"),
+        ("unpack_q4_0", lambda packed: lab_2_packing.unpack_q4_0(packed)[:16], "each byte holds two codes"),
         (
             "unpack_q4_0",
-            lambda packed: packing.unpack_q4_0(packed, offset=7),  # off by one
+            lambda packed: lab_2_packing.unpack_q4_0(packed, offset=7),  # off by one
             "number 0 is 3.5 and in gguf 4.",
         ),
         ("unpack_q4_0", lambda packed: np.ones(32, np.float32), "Does it look at what it is given?"),
@@ -150,7 +150,10 @@ def test_typical_wrong_answers(name, function, message, said):
 
 def test_random_rows_alone_would_let_the_wrong_rounding_pass():
     rows = rows_of_all_sizes(300)[:300]
-    same = [np.array_equal(packing.pack_q8_0(row, rounding="even"), packing.gguf_pack(row, "q8_0")) for row in rows]
+    same = [
+        np.array_equal(lab_2_packing.pack_q8_0(row, rounding="even"), lab_2_packing.gguf_pack(row, "q8_0"))
+        for row in rows
+    ]
     assert all(same)
 
 
@@ -167,7 +170,7 @@ def test_a_stub_s_sentence_passes_through(name):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (packing.half_away, "Stage 4 of 4, just below a half: right."),
+        (lab_2_packing.half_away, "Stage 4 of 4, just below a half: right."),
         (np.round, "halves above zero. Not yet: numpy's round takes a half to the even neighbour"),
         (lambda x: np.floor(x + 0.5), "halves below zero. Not yet: a half goes up in yours"),
         (np.trunc, "easy ones. Not yet: what is behind the point is cut off"),
@@ -216,7 +219,7 @@ def test_the_small_groups_follow_the_real_formats():
     row[[0, 1, 16, 17]] = group  # first half, second half
     assert quants.quantize(row[None], GGMLQuantizationType.Q4_0)[0, 2:4].tolist() == [112, 246]
     assert (np.array([0, 6, 7, 15]) - 8).tolist() == [-8, -2, -1, 7]
-    assert packing.half_away(np.array([1.25, -3.5, 0.9, -0.25]) / 0.5).tolist() == [3, -7, 2, -1]
+    assert lab_2_packing.half_away(np.array([1.25, -3.5, 0.9, -0.25]) / 0.5).tolist() == [3, -7, 2, -1]
 
 
 # --- The two dials ---------------------------------------------------------------------------------------------------
@@ -295,7 +298,7 @@ def test_the_search(function, message, said):
 
 
 def round_trip(rows):
-    return np.stack([packing.unpack_q4_0(packing.pack_q4_0(row)) for row in rows])
+    return np.stack([lab_2_packing.unpack_q4_0(lab_2_packing.pack_q4_0(row)) for row in rows])
 
 
 @pytest.mark.parametrize(

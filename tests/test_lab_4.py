@@ -16,14 +16,14 @@ from torch.nn.functional import pad
 from helpers.decoding.generate import replay
 from helpers.eviction import H2O, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM
 from helpers.eviction.selection import SELECTIONS
-from helpers.exercises import lab_4 as lab
-from helpers.exercises import scoring
-from helpers.exercises.attempts import Complaint
 from helpers.experiments.contest import BLOCK_SIZE, INTERVAL, Contest, Verdict
-from helpers.leaderboard import ENVIRONMENT_VARIABLE, FILE, LONGEST_NAME, Leaderboard, Row, clean, rank, table
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.plots.leaderboard import Line, answers_and_blocks
 from helpers.records.sweep import load_sweep
+from helpers.teaching.attempts import Complaint
+from helpers.teaching.labs import lab_4 as lab
+from helpers.teaching.labs import policy_checks
+from helpers.teaching.leaderboard import ENVIRONMENT_VARIABLE, FILE, LONGEST_NAME, Leaderboard, Row, clean, rank, table
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read
 
@@ -390,23 +390,23 @@ def test_a_sound_policy_passes(name, contest, asked):
 
 def test_examined_changes_nothing(contest):
     for policy in (Spare(), SnapKV(), H2O(), Random(3)):
-        behind = contest.judge(scoring.Examined(policy), 111, "per_layer_per_head", name="x")
+        behind = contest.judge(policy_checks.Examined(policy), 111, "per_layer_per_head", name="x")
         assert behind == contest.judge(policy, 111, "per_layer_per_head", name="x")
 
 
 def test_a_mirror_turns_every_score(contest):
-    assert contest.judge(scoring.Mirrored(scoring.Mirrored(Spare())), 111, name="x") == contest.judge(
+    assert contest.judge(policy_checks.Mirrored(policy_checks.Mirrored(Spare())), 111, name="x") == contest.judge(
         Spare(), 111, name="x"
     )
-    keys = scoring.some_keys()
-    assert torch.equal(scoring.Mirrored(KeyNorm()).score(0, keys, 23), -KeyNorm().score(0, keys, 23))
+    keys = policy_checks.some_keys()
+    assert torch.equal(policy_checks.Mirrored(KeyNorm()).score(0, keys, 23), -KeyNorm().score(0, keys, 23))
 
 
 def test_no_case_has_two_sizes_alike():
-    keys = scoring.some_keys()
-    assert len({*keys.shape, scoring.N_HEADS, scoring.LATE + 1}) == 6
+    keys = policy_checks.some_keys()
+    assert len({*keys.shape, policy_checks.N_HEADS, policy_checks.LATE + 1}) == 6
     with pytest.raises(Complaint):
-        scoring.require_policy(Policy)
+        policy_checks.require_policy(Policy)
 
 
 # --- The contest -----------------------------------------------------------------------------------------------------
@@ -497,7 +497,7 @@ def test_a_folder_that_is_none_is_refused(monkeypatch, tmp_path):
 
 WRITER = """
 import sys
-from helpers.leaderboard import Leaderboard, Row
+from helpers.teaching.leaderboard import Leaderboard, Row
 board = Leaderboard(sys.argv[1])
 class verdict:
     answers, right, blocks_freed, budget, selection, seed = 3, (1,) * 4, 12.0, 111, "shared", 45
@@ -641,7 +641,7 @@ def test_the_oracle_stands_below_without_a_rank():
 
 
 def test_columns_stand_under_each_other_for_wide_and_joined_signs():
-    from helpers.leaderboard import _width
+    from helpers.teaching.leaderboard import _width
 
     lines = table(rank([row("名前", 4), row("Ada", 3), row("e\u0323\u0301", 2)])).splitlines()
     ends = {_width(line[: line.index(" of 4")]) for line in lines[2:]}

@@ -13,12 +13,12 @@ from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import group_scores as course_groups
 from helpers.eviction.selection import select
 from helpers.eviction.triattention import score as course_score
-from helpers.exercises import lab_5 as lab
-from helpers.exercises import paper_score as paper
 from helpers.experiments.contest import Contest
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.models.worksheets import make_worksheets
 from helpers.records.sweep import load_sweep
+from helpers.teaching.labs import lab_5 as lab
+from helpers.teaching.labs import lab_5_paper_score as paper
 from tests.lint_notebooks import output_text, outputs, source
 from tests.normalise import read
 

@@ -10,13 +10,13 @@ import pytest
 from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import MemoryBudget
 from helpers.eviction import H2O, Compressor, StreamingLLM
-from helpers.exercises import lab_6 as lab
 from helpers.experiments import service
 from helpers.experiments.service import Service, Settings
 from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import grade
 from helpers.plots.blocks import blocks_over_steps
 from helpers.records.service import DATA, TRACE_COLUMNS, load_evidence
+from helpers.teaching.labs import lab_6 as lab
 
 EVIDENCE = load_evidence()
 

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from helpers.arithmetic.catalog import MODELS, GiB, MiB
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
-from helpers.exercises import lesson_02
 from helpers.measuring.costs import layer_bytes, state_bytes
 from helpers.models.miniatures import WINDOW, filled_cache, miniature
 from helpers.plots import canvas, heads
+from helpers.teaching.lessons import lesson_02
 from helpers.widgets.heads import LENGTHS, redesign_frame
 from helpers.widgets.page import POWERS
 from tests.test_lessons import lesson

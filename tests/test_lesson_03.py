@@ -10,10 +10,10 @@ from helpers.arithmetic.catalog import CARDS, GB, MODELS, TOOLS, GiB, find_card,
 from helpers.arithmetic.footprint import KVShape, decode_ceiling, format_bytes, weights_bytes
 from helpers.arithmetic.layers import LayerKV
 from helpers.arithmetic.plan import Plan, spilled_speed, sum_over_tokens, weights_read
-from helpers.exercises import lesson_03
 from helpers.plots import agents as agent_plots
 from helpers.plots import budget as budget_plots
 from helpers.plots import speed as speed_plots
+from helpers.teaching.lessons import lesson_03
 from helpers.widgets.planner import NONE, plan_frame
 from tests.test_lessons import lesson
 

@@ -10,14 +10,14 @@ import torch
 
 from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, max_tokens
-from helpers.claims import judge, recorded
-from helpers.exercises import lesson_04 as exercises
 from helpers.experiments import fidelity
 from helpers.measuring.comparisons import share_interval
 from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import make_worksheets
 from helpers.plots import formats
 from helpers.records.fidelity import DATA, load_table
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_04 as exercises
 from helpers.widgets import formats as controls
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from helpers.cache.block_pool import BlockPool, BlockTable
-from helpers.claims import judge, recorded
-from helpers.exercises import lesson_05 as exercises
 from helpers.plots import blocks
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_05 as exercises
 from helpers.widgets import blocks as garage
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

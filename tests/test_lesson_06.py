@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from helpers.cache.block_pool import blocks_for, expected_empty_blocks
-from helpers.claims import judge, recorded
-from helpers.exercises import lesson_06 as exercises
 from helpers.plots import garage as plots
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_06 as exercises
 from helpers.widgets import garage
 from helpers.widgets.garage import ALONE, LATEST, OFF, ON, RUNS, TOGETHER
 

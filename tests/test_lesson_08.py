@@ -14,11 +14,9 @@ import torch
 from matplotlib.figure import Figure
 
 from helpers.cache.paged_cache import PagedCache
-from helpers.claims import judge, recorded
 from helpers.decoding.generate import replay
 from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
-from helpers.exercises import lesson_08 as exercises
 from helpers.experiments import recall as recall_module
 from helpers.experiments import sweep as sweep_module
 from helpers.experiments.recall import Lookup, find_lookups, has_copy, lookup_weights, share_of_values
@@ -29,6 +27,8 @@ from helpers.models.worksheets import make_worksheets
 from helpers.plots import clocks, compression, queries
 from helpers.records.recall import RECALL_DATA, load_recall
 from helpers.records.sweep import DATA, load_sweep
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets import compression as control
 from helpers.widgets import page
 from helpers.widgets import sweep as frames

@@ -14,9 +14,7 @@ from helpers.arithmetic.footprint import KVShape
 from helpers.arithmetic.plan import Plan
 from helpers.arithmetic.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
 from helpers.cache.block_pool import blocks_for
-from helpers.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.eviction import Compressor, Random, StreamingLLM
-from helpers.exercises import lesson_09 as exercises
 from helpers.experiments import stacked_savings
 from helpers.experiments.stacked_savings import Levers, ask_four, predict_bytes, run_agents
 from helpers.measuring.trace import Compression, Trace
@@ -25,6 +23,8 @@ from helpers.models.worksheets import make_worksheets
 from helpers.plots.levers import stacked
 from helpers.plots.memory import held_until_the_end
 from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, load_card_limit, read_card_limit
+from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
+from helpers.teaching.lessons import lesson_09 as exercises
 from helpers.widgets import home, page
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from helpers import widgets
 from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card
 from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
-from helpers.checks import check_number
 from helpers.measuring.trace import Trace
 from helpers.plots import memory as plots
+from helpers.teaching.checks import check_number
 from helpers.widgets import memory as memory_controls
 from helpers.widgets import page, thinking
 

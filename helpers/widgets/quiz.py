@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets
 from IPython.display import display
 
-from helpers.quiz import QUESTIONS, explain, grade
+from helpers.teaching.quiz import QUESTIONS, explain, grade
 from helpers.widgets.page import is_static
 
 WIDE = {"width": "auto"}

@@ -16,9 +16,17 @@ from numbers import Real
 from typing import Any
 
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for, expected_empty_blocks
-from helpers.checks import check_stages
-from helpers.exercises.attempts import Complaint, attempt, need, stage
-from helpers.exercises.own_pool import Pool, Table, filled, random_calls, require_integrity, require_refusal, state
+from helpers.teaching.attempts import Complaint, attempt, need, stage
+from helpers.teaching.checks import check_stages
+from helpers.teaching.labs.lab_3_own_pool import (
+    Pool,
+    Table,
+    filled,
+    random_calls,
+    require_integrity,
+    require_refusal,
+    state,
+)
 
 Function = Callable[..., Any]
 Keep = Sequence[Sequence[int]]  # per head, the places of the rows that stay

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from helpers.checks import check_stages
 from helpers.eviction import Policy
-from helpers.exercises.attempts import Complaint, attempt, need, stage
-from helpers.exercises.scoring import (
+from helpers.experiments.contest import Contest
+from helpers.teaching.attempts import Complaint, attempt, need, stage
+from helpers.teaching.checks import check_stages
+from helpers.teaching.labs.policy_checks import (
     LATE,
     N_PROMPT,
     ROWS,
@@ -23,7 +24,6 @@ from helpers.exercises.scoring import (
     scores_of,
     some_keys,
 )
-from helpers.experiments.contest import Contest
 
 Function = Callable[..., Any]
 TOY_SCORES, TOY_KEPT = (4, 9, 2, 9, 4, 7), [0, 1, 3, 5]

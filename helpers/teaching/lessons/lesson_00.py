@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_longer_thought(answer: Any) -> None:

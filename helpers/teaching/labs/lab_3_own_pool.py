@@ -13,7 +13,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks
-from helpers.exercises.attempts import Complaint, attempt, need
+from helpers.teaching.attempts import Complaint, attempt, need
 
 Function = Callable[..., Any]
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.checks import check_stages
-from helpers.exercises import packing
-from helpers.exercises.attempts import call
-from helpers.exercises.packing import GROUP, Row, Switches, gguf_pack, gguf_unpack, recognise
+from helpers.teaching.attempts import call
+from helpers.teaching.checks import check_stages
+from helpers.teaching.labs import lab_2_packing
+from helpers.teaching.labs.lab_2_packing import GROUP, Row, Switches, gguf_pack, gguf_unpack, recognise
 
 Function = Callable[..., Any]
 Pair = tuple[str, str]
@@ -62,13 +62,13 @@ def _rounding_problem(function: Function, numbers: Sequence[float]) -> str | Non
     found, problem = call(function, x.copy())
     if problem:
         return problem
-    found, right = np.asarray(found, dtype=np.float64), packing.half_away(x)
+    found, right = np.asarray(found, dtype=np.float64), lab_2_packing.half_away(x)
     if found.shape != right.shape:
         return f"it gives shape {found.shape} for an array of shape {x.shape}."
     if np.array_equal(found, right):
         return None
-    for name, line in packing.ROUNDING_LINES.items():
-        if np.array_equal(found, packing.ROUNDINGS[name](x)) and max(numbers) != 0.5 - 2**-25:
+    for name, line in lab_2_packing.ROUNDING_LINES.items():
+        if np.array_equal(found, lab_2_packing.ROUNDINGS[name](x)) and max(numbers) != 0.5 - 2**-25:
             return line
     if max(numbers) < 0.5:
         return "0.49999997 becomes 1: to add 0.5 rounds up before floor sees it. Compare what is behind the point."
@@ -150,8 +150,8 @@ class Target(NamedTuple):
 
 PACK_Q8_0 = Target(
     partial(gguf_pack, kv_format="q8_0"),
-    packing.pack_q8_0,
-    packing.Q8_0_SLIPS,
+    lab_2_packing.pack_q8_0,
+    lab_2_packing.Q8_0_SLIPS,
     "uint8",
     {
         None: 34,
@@ -165,8 +165,8 @@ PACK_Q8_0 = Target(
 )
 PACK_Q4_0 = Target(
     partial(gguf_pack, kv_format="q4_0"),
-    packing.pack_q4_0,
-    packing.Q4_0_SLIPS,
+    lab_2_packing.pack_q4_0,
+    lab_2_packing.Q4_0_SLIPS,
     "uint8",
     {
         None: 18,
@@ -178,10 +178,18 @@ PACK_Q4_0 = Target(
 )
 NOT_HALF = {None: 32, "each byte holds two codes": 16, "the scale's two bytes are read as steps too": 34}
 UNPACK_Q8_0 = Target(
-    partial(gguf_unpack, kv_format="q8_0"), packing.unpack_q8_0, packing.UNPACK_Q8_0_SLIPS, "float32", NOT_HALF
+    partial(gguf_unpack, kv_format="q8_0"),
+    lab_2_packing.unpack_q8_0,
+    lab_2_packing.UNPACK_Q8_0_SLIPS,
+    "float32",
+    NOT_HALF,
 )
 UNPACK_Q4_0 = Target(
-    partial(gguf_unpack, kv_format="q4_0"), packing.unpack_q4_0, packing.UNPACK_Q4_0_SLIPS, "float32", NOT_HALF
+    partial(gguf_unpack, kv_format="q4_0"),
+    lab_2_packing.unpack_q4_0,
+    lab_2_packing.UNPACK_Q4_0_SLIPS,
+    "float32",
+    NOT_HALF,
 )
 
 

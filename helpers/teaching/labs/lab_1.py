@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from helpers.arithmetic.catalog import GB, MODELS, GiB, find_card
 from helpers.arithmetic.footprint import KVShape, decode_ceiling, max_tokens, weights_bytes
-from helpers.checks import check_number, check_stages
-from helpers.exercises.attempts import call
-from helpers.exercises.hand_sums import KINDS, OVERHEAD, QUESTIONS, mistakes, right_answer
 from helpers.measuring.comparisons import how_far
+from helpers.teaching.attempts import call
+from helpers.teaching.checks import check_number, check_stages
+from helpers.teaching.labs.lab_1_hand_sums import KINDS, OVERHEAD, QUESTIONS, mistakes, right_answer
 
 Function = Callable[..., Any]
 SMALL, MEDIUM, SLIDING = "Llama-3.1-8B", "Qwen3-32B", "gpt-oss-20b"

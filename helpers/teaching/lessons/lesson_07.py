@@ -9,7 +9,7 @@ import torch
 
 from helpers.arithmetic.catalog import GiB
 from helpers.arithmetic.holes import fill_holes, slide_forward
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 TOY = [0, 1, None, 3, None, None, 6, 7, 8, 9]
 

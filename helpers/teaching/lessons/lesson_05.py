@@ -7,7 +7,7 @@ from typing import Any
 from helpers.arithmetic.catalog import GB, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import blocks_for
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_four_requests(answer: Any) -> None:

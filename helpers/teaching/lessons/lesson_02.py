@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.arithmetic.catalog import MODELS
 from helpers.arithmetic.footprint import KVShape
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_one_for_all(answer: Any) -> None:

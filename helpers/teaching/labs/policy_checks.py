@@ -9,8 +9,8 @@ import torch
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.eviction import Policy
-from helpers.exercises.attempts import Complaint, attempt, need
 from helpers.experiments.contest import Contest, Verdict
+from helpers.teaching.attempts import Complaint, attempt, need
 
 SHAPE, N_HEADS, BATCH = KVShape(n_layers=4, n_kv_heads=4, head_dim=32), 8, 2
 N_PROMPT, ROWS = 5, 24

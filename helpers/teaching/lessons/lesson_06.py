@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_larger_floors(answer: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from helpers.arithmetic.catalog import KV_LAYOUTS, GiB
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_peak(answer: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from helpers.eviction.triattention_by_definition import score_as_defined
-from helpers.exercises.attempts import attempt, need
+from helpers.teaching.attempts import attempt, need
 
 Function = Callable[..., Any]
 NEAR = 1e-3  # relative error allowed, so that float32 passes

@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
-from helpers.checks import check_stages
 from helpers.eviction import Policy
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
 from helpers.eviction.selection import group_scores as course_groups
 from helpers.eviction.selection import select as course_select
 from helpers.eviction.triattention import score as course_score
-from helpers.exercises.attempts import Complaint, attempt, need, stage
-from helpers.exercises.paper_score import (
+from helpers.experiments.contest import Contest
+from helpers.teaching.attempts import Complaint, attempt, need, stage
+from helpers.teaching.checks import check_stages
+from helpers.teaching.labs.lab_5_paper_score import (
     NEAR,
     QUARTER,
     SLIPS,
@@ -32,8 +33,7 @@ from helpers.exercises.paper_score import (
     turned_on,
     which_slip,
 )
-from helpers.exercises.scoring import begin, require_policy, scores_of, some_keys
-from helpers.experiments.contest import Contest
+from helpers.teaching.labs.policy_checks import begin, require_policy, scores_of, some_keys
 
 Function = Callable[..., Any]
 FAR_POSITION, FAR = 131_072, 1e-5  # float32 phases pass near the beginning, and fail there, with this error allowed

@@ -10,10 +10,10 @@ from typing import Any
 from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import MemoryBudget
 from helpers.cache.block_pool import blocks_for
-from helpers.checks import check_number, check_stages
 from helpers.eviction import H2O, Compressor
-from helpers.exercises.attempts import Complaint, attempt, need, stage
 from helpers.records.service import BLOCK_SIZE, EVERY, REQUESTS, load_evidence
+from helpers.teaching.attempts import Complaint, attempt, need, stage
+from helpers.teaching.checks import check_number, check_stages
 
 Function = Callable[..., Any]
 PROMPT, LENGTH = 139, 362  # tokens of a request when its prompt is read, and when it is answered

@@ -9,11 +9,11 @@ import torch
 
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.checks import check_number
 from helpers.decoding.generate import replay
 from helpers.eviction import Compressor, KeyNorm, Policy
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.models.worksheets import make_worksheets
+from helpers.teaching.checks import check_number
 
 N_SHEETS, N_LINES, SEED = 8, 40, 3
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.arithmetic.catalog import GB, GiB, KiB, find_card
 from helpers.arithmetic.footprint import MemoryBudget, decode_ceiling
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_two_at_once(answer: Any) -> None:

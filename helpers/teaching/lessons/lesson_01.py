@@ -6,7 +6,7 @@ from typing import Any
 
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, max_tokens
-from helpers.checks import check_number
+from helpers.teaching.checks import check_number
 
 
 def check_one_token(answer: Any) -> None:

@@ -1,0 +1,1 @@
+"""The checks of each lab, and what they are held to."""
