@@ -9,7 +9,7 @@ import pytest
 
 from helpers.arithmetic.plan_report import report
 from helpers.teaching.quiz import QUESTIONS
-from helpers.widgets.home import home_frame, plan_of
+from helpers.widgets.own_plan import home_frame, plan_of
 from tests import browser
 from tests.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
 

@@ -31,7 +31,7 @@ from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets import compression as control
 from helpers.widgets import page
-from helpers.widgets import sweep as frames
+from helpers.widgets import sweep_frames as frames
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 MODES = ("shared", "per_head", "per_layer_per_head")

@@ -25,7 +25,7 @@ from helpers.plots.memory import held_until_the_end
 from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, load_card_limit, read_card_limit
 from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.teaching.lessons import lesson_09 as exercises
-from helpers.widgets import home, page
+from helpers.widgets import own_plan, page
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LESSON = NOTEBOOKS / "09_bring_it_home.ipynb"
@@ -122,8 +122,8 @@ def trace_of(blocks, freed=None):
 
 def test_the_race_shows_every_run_so_far_and_counts_both_numbers(monkeypatch):
     shown = []
-    monkeypatch.setattr(home, "Picture", lambda figure, caption: shown.append((figure, caption)))
-    race = home.Race(3, 8)
+    monkeypatch.setattr(own_plan, "Picture", lambda figure, caption: shown.append((figure, caption)))
+    race = own_plan.Race(3, 8)
     race.watch("one")(trace_of([1, 2, 3]))
     race.watch("other")(trace_of([1, 2, 1], freed=1))
     race.draw()
@@ -144,8 +144,8 @@ def test_a_live_race_is_redrawn_in_place_every_25_passes(monkeypatch):
         def update(self, figure, caption):
             updates.append(caption)
 
-    monkeypatch.setattr(home, "Picture", Fake)
-    race = home.Race(3, 80)
+    monkeypatch.setattr(own_plan, "Picture", Fake)
+    race = own_plan.Race(3, 80)
     watch = race.watch("one")
     for n in range(1, 60):
         watch(trace_of(list(range(n))))
@@ -343,7 +343,7 @@ DEFAULTS = {
     ],
 )
 def test_the_caption_says_what_the_plan_says(change, words):
-    figure, caption = home.home_frame(**DEFAULTS | change)
+    figure, caption = own_plan.home_frame(**DEFAULTS | change)
     figure.savefig(io.BytesIO(), format="png", dpi=50)
     assert words in caption
 
@@ -352,10 +352,10 @@ def test_the_button_writes_the_plan_that_the_controls_show(monkeypatch, tmp_path
     monkeypatch.delenv("COURSE_STATIC")
     monkeypatch.chdir(tmp_path)
     shown = []
-    for module in (home, page):
+    for module in (own_plan, page):
         monkeypatch.setattr(module, "display", lambda *what, **_: shown.extend(what))
     monkeypatch.setattr(page, "Picture", lambda *_: SimpleNamespace(update=lambda *_: None, say=lambda _: None))
-    home.home_control()
+    own_plan.home_control()
     controls, box = (widget for widget in shown if hasattr(widget, "children"))
     [kept] = [widget for widget in controls.children if widget.description == "tokens kept"]
     kept.value = 4096

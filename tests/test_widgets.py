@@ -18,8 +18,8 @@ from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weig
 from helpers.measuring.trace import Trace
 from helpers.plots import memory as plots
 from helpers.teaching.checks import check_number
+from helpers.widgets import live_run, page
 from helpers.widgets import memory as memory_controls
-from helpers.widgets import page, thinking
 
 
 # --- Plots: data in, the same data in the artists --------------------------------------------------------------------
@@ -159,7 +159,7 @@ def shown(monkeypatch):
         return entry if display_id else None
 
     monkeypatch.setattr(page, "display", display)
-    monkeypatch.setattr(thinking, "display", display)
+    monkeypatch.setattr(live_run, "display", display)
     return entries
 
 
@@ -421,7 +421,7 @@ def watch(pieces, n_steps, is_reasoner=False, max_new_tokens=60):
     loaded = SimpleNamespace(
         shape=KVShape(2, 1, 8), element_format="fp32", tokenizer=Words(*pieces), is_reasoner=is_reasoner
     )
-    watching = thinking.ThinkingWatch(loaded, prompt_length=10, max_new_tokens=max_new_tokens)
+    watching = live_run.ThinkingWatch(loaded, prompt_length=10, max_new_tokens=max_new_tokens)
     trace = Trace(10, [[]])
     for step in range(n_steps):
         trace.tokens[0].append(step % len(pieces))

@@ -7,7 +7,6 @@ environment variable ``COURSE_STATIC`` says that a run is for such a page, since
 from __future__ import annotations
 
 import io
-import math
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -17,8 +16,6 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 from matplotlib.figure import Figure
-
-from helpers.measuring.comparisons import how_far
 
 DPI = 144  # twice the size shown, so that text stays sharp on a laptop's screen
 POWERS = [(f"{2**k:,}", 2**k) for k in range(10, 21)]  # 1,024 to 1,048,576 tokens
@@ -85,55 +82,6 @@ def control(draw: Callable[..., Frame], button: str = "", **controls: Any) -> Pi
     for widget in () if button else controls.values():
         widget.observe(redraw, names="value")
     return picture
-
-
-class Prediction:
-    """The reader's own guess, asked for before a result and shown beside it.
-
-    Args:
-        question: what to predict; a static page shows only this.
-        unit: the unit of the guess, in the plural.
-    """
-
-    def __init__(self, question: str, unit: str) -> None:
-        self.unit, self.guess, self._result = unit, None, None
-        self._field = ipywidgets.Text(placeholder=f"your guess, in {unit}", continuous_update=False)
-        self._field.observe(self._keep, names="value")
-        display({"text/markdown": f"**Predict:** {question}", "text/plain": f"Predict: {question}"}, raw=True)
-        if not is_static():
-            display(self._field)
-
-    def reveal(self, value: float) -> None:
-        """Show the result beside the guess; a guess typed later, or changed, is shown too."""
-        self._value = value
-        self._result = display(self._verdict(), raw=True, display_id=True)
-
-    def _keep(self, change: dict[str, Any]) -> None:
-        try:
-            guess = float(change["new"].replace(",", "").replace("_", ""))
-            self.guess = guess if math.isfinite(guess) else None
-        except ValueError:
-            self.guess = None
-        if self._result is not None:
-            self._result.update(self._verdict(), raw=True)
-
-    def _verdict(self) -> dict[str, str]:
-        text = (
-            f"Result: {self._value:,.4g} {self.unit}."
-            if self._value % 1
-            else f"Result: {self._value:,.0f} {self.unit}."
-        )
-        if self.guess is not None:
-            text = f"You predicted {self.guess:,.10g} {self.unit}. {text}{self._comparison()}"
-        elif self._field.value:
-            text = f"Your guess {self._field.value!r} is not a number. {text}"
-        return {"text/plain": text, "text/markdown": f"**{text}**"}
-
-    def _comparison(self) -> str:
-        if self.guess == self._value:
-            return " Exactly right."
-        both_positive = self.guess > 0 and self._value > 0
-        return f" Your guess was {how_far(self.guess, self._value)}." if both_positive else ""
 
 
 def choice(label: str, options: Sequence[str] | dict[str, Any], value: str) -> ipywidgets.Dropdown:
