@@ -31,11 +31,11 @@ test: .venv/test.done
 	$(BIN)/python -m pytest $(ARGS)
 
 notebooks: .venv/test.done
-	$(BIN)/python -m tests.normalise $(ARGS)
-	$(BIN)/python -m tests.readme_figure
+	$(BIN)/python -m tests.house.normalise $(ARGS)
+	$(BIN)/python -m tests.house.readme_figure
 
 labs: .venv/test.done
-	$(BIN)/python -m tests.normalise labs/masters/*.ipynb
+	$(BIN)/python -m tests.house.normalise labs/masters/*.ipynb
 	$(BIN)/python -m labs.student_copies
 
 bench: .venv/lab.done

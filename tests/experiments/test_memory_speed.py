@@ -1,0 +1,38 @@
+"""The bench measures what it says: its naive score is the definition, its bytes are the caches' own; goals are met."""
+
+import json
+
+import pytest
+import torch
+
+from helpers.eviction.triattention import score
+from helpers.experiments import memory_speed
+
+
+def test_the_naive_score_and_the_quick_one_are_one_score():
+    statistics = memory_speed.random_statistics()
+    keys = torch.randn(memory_speed.N_KV_HEADS, 40, memory_speed.HEAD_DIM)
+    ours = score(keys, *statistics, 30_000, memory_speed.OFFSETS)
+    naive = memory_speed.score_as_defined(keys, *statistics, 30_000, memory_speed.OFFSETS)
+    assert (ours - naive).abs().max() < 1e-4 * naive.abs().max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_decode_rows_name_both_caches_and_all_their_bytes(monkeypatch):
+    monkeypatch.setattr(memory_speed, "LENGTHS", (40,))
+    rows = list(memory_speed.decoding(memory_speed.small_model()))
+    assert [row.what for row in rows] == [
+        "decode at 40 tokens: PagedCache and DynamicCache",
+        "decode at 40 tokens: PagedCache and StaticCache",
+        "bytes at 40 tokens, all buffers",
+    ]
+    dynamic = (40 + memory_speed.REPEATS) * 4 * 2 * memory_speed.N_KV_HEADS * memory_speed.HEAD_DIM * 4
+    assert f"DynamicCache {dynamic / 2**20:.1f} MiB" in rows[2].figure
+
+
+def test_the_saved_run_reached_every_goal():
+    saved = json.loads(memory_speed.DATA.read_text())
+    goals = [row for row in saved["rows"] if row["goal"]]
+    assert len(goals) == 5
+    assert [row["what"] for row in goals if not row["reached"]] == []
+    assert saved["machine"]["torch"] and saved["machine"]["threads"] >= 1

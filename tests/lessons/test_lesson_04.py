@@ -1,0 +1,247 @@
+"""Lesson 04: fidelity and its saved table, what the figures draw, what the control says, exercises, and prose."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape, max_tokens
+from helpers.experiments import fidelity
+from helpers.measuring.comparisons import share_interval
+from helpers.models.loading import load_reasoner
+from helpers.models.worksheets import make_worksheets
+from helpers.plots import formats
+from helpers.records.fidelity import DATA, load_table
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_04 as exercises
+from helpers.widgets import formats as controls
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def axes(figure):
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    [ax] = figure.axes
+    return ax
+
+
+def points(ax, label):
+    [found] = [artist for artist in ax.lines if artist.get_label() == label]
+    return list(map(tuple, np.asarray(found.get_xydata()).tolist()))
+
+
+# --- Fidelity --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def course():
+    return load_reasoner()
+
+
+@pytest.fixture(scope="module")
+def heard(course):
+    return fidelity.listen(course.model, fidelity.gold_and_length(course, make_worksheets(1, 8, 3))[0])
+
+
+def test_what_was_heard_is_what_attention_is_given(course, heard):
+    shape = course.shape
+    assert len(heard) == shape.n_layers
+    for layer in heard:
+        assert layer.queries.shape[1] == 2 * shape.n_kv_heads
+        assert layer.keys.shape == layer.values.shape == (1, shape.n_kv_heads, layer.queries.shape[2], shape.head_dim)
+        assert layer.scaling == pytest.approx(shape.head_dim**-0.5)
+
+
+def test_an_exact_format_costs_nothing(heard):
+    for layer in heard:
+        assert fidelity.output_errors(layer, "fp32").max() == 0
+        assert fidelity.relative_error(fidelity.round_trip(layer.keys, "fp32"), layer.keys) == 0
+
+
+def test_output_errors_against_attention_written_out_for_one_head(heard):
+    layer, head, last = heard[2], 5, heard[2].keys.shape[2] - 1
+    keys, values = fidelity.round_trip(layer.keys, "q4_0")[0, head // 2], layer.values[0, head // 2]
+    query = layer.queries[0, head, last] * layer.scaling
+    true = (layer.keys[0, head // 2] @ query).softmax(0) @ values
+    stored = (keys @ query).softmax(0) @ values
+    error = ((stored - true).norm() / true.norm()).item()
+    assert fidelity.output_errors(layer, ("q4_0", "fp32"))[0, head, last].item() == pytest.approx(error, rel=1e-4)
+
+
+def test_relative_error_by_hand():
+    assert fidelity.relative_error(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0])) == pytest.approx(
+        0.2**0.5 / 5**0.5
+    )
+
+
+def test_nvfp4_is_given_its_tensor_scale():
+    rows = torch.full((1, 16), 1e-5)
+    assert fidelity.relative_error(fidelity.round_trip(rows, "nvfp4"), rows) < 0.01
+
+
+def test_the_prompt_ends_where_the_thought_begins(course):
+    [sheet] = make_worksheets(1, 8, 3)
+    ids, prompt_length = fidelity.gold_and_length(course, [sheet])
+    assert course.tokenizer.decode(ids[0, prompt_length:]) == f"{sheet.thought} {sheet.answer}"
+
+
+def test_wrong_tokens_are_those_that_one_plain_pass_gets_wrong(course):
+    sheets = make_worksheets(6, 44, 3)  # longer than it was trained on, so that some tokens are wrong
+    ids, prompt_length = fidelity.gold_and_length(course, sheets)
+    with torch.inference_mode():
+        said = course.model(ids).logits[:, prompt_length - 1 : -1].argmax(-1)
+    expected = (said != ids[:, prompt_length:]).sum(1).tolist()
+    assert fidelity.wrong_tokens(course, sheets, "fp32") == expected
+    assert sum(expected) > 0
+
+
+# --- The saved table -------------------------------------------------------------------------------------------------
+def test_the_table_measured_the_reasoner_that_is_here():
+    assert load_table().facts["weights_sha256"] == fidelity.weights_hash(), (
+        "run python -m helpers.experiments.fidelity again"
+    )
+
+
+def test_the_table_is_complete():
+    table = load_table()
+    names = list(table.facts["rows"])
+    assert names == list(fidelity.FORMATS)
+    assert set(table.pairs) == {(k, v) for k in names for v in names}
+    assert {len(pair.right) for pair in table.pairs.values()} == {table.facts["worksheets"]["count"]}
+    for pair in table.pairs.values():
+        assert pair.wrong_tokens >= len(pair.right) - sum(pair.right)
+        assert 0 <= pair.median <= pair.tail
+        assert pair.bits == (KV_LAYOUTS[pair.k].bits + KV_LAYOUTS[pair.v].bits) / 2
+        assert pair.interval == share_interval(pair.right)
+
+
+def test_the_table_agrees_with_a_fresh_measurement(course, heard):
+    table = load_table()
+    ids, prompt_length = fidelity.gold_and_length(course, make_worksheets(4, fidelity.N_LINES, fidelity.SEED))
+    fresh = fidelity.listen(course.model, ids)
+    for name in fidelity.FORMATS:
+        assert fidelity.measure_rows(fresh, name) == pytest.approx(table.facts["rows"][name], rel=0.01)
+    outputs = fidelity.measure_outputs(fresh, ("q8_0", "q4_0"), prompt_length)
+    pair = table.find(("q8_0", "q4_0"))
+    assert (outputs["median"], outputs["tail"]) == pytest.approx((pair.median, pair.tail), rel=0.01)
+    assert table.facts["decoded_tokens"] == ids.shape[1] - prompt_length == 443
+
+
+def test_a_pair_that_was_not_measured_is_named():
+    with pytest.raises(ValueError, match="bf16.*measured are .*q8_0"):
+        load_table().find("bf16")
+    assert load_table().find("q8_0") is load_table().find(("q8_0", "q8_0"))
+    assert DATA.stat().st_size < 100_000
+
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+def test_row_read_back_draws_both_rows():
+    ax = axes(formats.row_read_back([1.0, -2.0], [1.5, -2.5], [-4.0, -2.5, 1.5, 3.0]))
+    assert points(ax, "the row") == [(0, 1.0), (1, -2.0)]
+    assert points(ax, "read back") == [(0, 1.5), (1, -2.5)]
+    assert len(ax.collections[0].get_segments()) == 4
+
+
+def test_row_errors_draws_bars_and_the_closed_form_where_there_is_one():
+    ax = axes(formats.row_errors(["a", "b"], [0.1, 0.2], [0.01, 0.02], {"b": (0.21, 0.03)}))
+    keys, values = ax.containers
+    assert [bar.get_height() for bar in keys] == [0.1, 0.2]
+    assert [bar.get_height() for bar in values] == [0.01, 0.02]
+    assert points(ax, "closed form") == [(pytest.approx(0.8), 0.21), (pytest.approx(1.2), 0.03)]
+
+
+def test_output_errors_draws_the_share_of_larger_errors():
+    ax = axes(formats.output_errors({"K": np.array([0.1, 0.4, 0.2, 0.3])}, rare=1e-4))
+    assert points(ax, "K") == [(0.4, 0.25), (0.3, 0.5), (0.2, 0.75), (0.1, 1.0)]
+
+
+def test_answers_by_format_draws_shares_and_intervals():
+    ax = axes(formats.answers_by_format(["a", "b"], [0.5, 1.0], [(0.3, 0.7), (0.9, 1.0)]))
+    assert [bar.get_height() for bar in ax.patches] == [0.5, 1.0]
+    segments = [segment.tolist() for segment in ax.collections[0].get_segments()]
+    assert segments == [[[0, 0.3], [0, 0.7]], [[1, 0.9], [1, 1.0]]]
+
+
+def test_pairs_by_bits_sorts_the_pairs_by_who_has_more_bits():
+    here = [formats.Point(8.5, 4.5, 0.9), formats.Point(4.5, 8.5, 0.7), formats.Point(16, 16, 1.0)]
+    ax = axes(formats.pairs_by_bits(here, here[1], (0.6, 0.8), "right"))
+    assert points(ax, "K has more bits") == [(6.5, 0.9)]
+    assert points(ax, "V has more bits") == [(6.5, 0.7)]
+    assert points(ax, "as many") == [(16, 1.0)]
+    assert points(ax, "your choice") == [(6.5, 0.7)]
+    assert ax.get_ylabel() == "right"
+
+
+def test_context_by_format_draws_one_bar_each():
+    ax = axes(formats.context_by_format(["fp16", "q8_0"], [100, 188]))
+    assert [bar.get_width() for bar in ax.patches] == [100, 188]
+
+
+# --- The control -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("shown", controls.HEIGHTS)
+@pytest.mark.parametrize("pair", [("fp16", "fp16"), ("q8_0", "q4_0"), ("nvfp4", "fp8_e4m3")])
+def test_the_control_says_what_the_table_has(pair, shown):
+    figure, caption = controls.pairs_frame(*pair, shown)
+    found, shape = load_table().find(pair), KVShape.from_config(MODELS[controls.MODEL].config)
+    assert f"{sum(found.right)} of {len(found.right)} worksheets right" in caption
+    assert f"{max_tokens(33.25 * GiB, shape, kv_format=pair):,} tokens in 33.25 GiB" in caption
+    assert f"{16 / found.bits:.2f} times less" in caption
+    assert points(axes(figure), "your choice") == [(found.bits, controls.HEIGHTS[shown][0](found))]
+
+
+# --- Exercises -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("check", "answer", "message"),
+    [
+        ("check_one_key", 72, "Right"),
+        ("check_one_key", 64, "scales are missing"),
+        ("check_one_key", 66, "four groups"),
+        ("check_one_key", 576, "bits"),
+        ("check_one_key", 256, "fp16"),
+        ("check_one_key", 18, "one group"),
+        ("check_one_key", 136, "q8_0"),
+        ("check_mixed_pair", 6.5, "Right"),
+        ("check_mixed_pair", 8.5, "both in q8_0"),
+        ("check_mixed_pair", 4.5, "both in q4_0"),
+        ("check_mixed_pair", 6, "leave the scales out"),
+        ("check_mixed_pair", 13, "together"),
+        ("check_mixed_pair", 16, "fp16"),
+        ("check_mixed_pair", 6.5 * GiB / 1e9, "those are GB"),
+        ("check_outlier", 0.787, "Right"),
+        ("check_outlier", 1, "largest number decides"),
+        ("check_outlier", 1.27, "before rounding"),
+        ("check_outlier", 100 / 128, "over 127"),
+        ("check_outlier", ..., "Not yet"),
+    ],
+)
+def test_a_check_names_the_mistake(check, answer, message, capsys):
+    getattr(exercises, check)(answer)
+    assert message in capsys.readouterr().out
+
+
+def test_exercise_3_by_the_format_itself():
+    row = torch.ones(32)
+    row[7] = 100.0
+    assert fidelity.round_trip(row, "q8_0")[0].item() == pytest.approx(100 / 127, rel=1e-3)
+    assert fidelity.round_trip(row, "q4_0")[0].item() == 0
+
+
+# --- Prose -----------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def prose():
+    return next(NOTEBOOKS.glob("04_*.ipynb")).read_text(encoding="utf-8")
+
+
+def test_the_scales_cost_of_q8_0(prose):
+    shape = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
+    lost = max_tokens(33.25 * GiB, shape, kv_format="fp8_e4m3") - max_tokens(33.25 * GiB, shape, kv_format="q8_0")
+    assert f"{lost:,} tokens" in prose
+
+
+def test_the_claims_are_recorded_and_judged():
+    values = recorded(NOTEBOOKS)
+    assert [judge(claim, values)[0] for claim in ("B6", "B7", "B14")] == ["holds in part"] * 3
+    text = judge("B7", values)[1]
+    assert [int(n.replace(",", "")) for n in re.findall(r"[\d,]{7}", text)] == [108_953, 217_907, 205_089]

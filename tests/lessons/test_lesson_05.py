@@ -1,0 +1,172 @@
+"""Lesson 05: what its figures draw, what its control says, its exercises' mistakes, and numbers in its prose."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.cache.block_pool import BlockPool, BlockTable
+from helpers.plots import blocks
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_05 as exercises
+from helpers.widgets import blocks as garage
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+HELD = re.compile(r"(\d+) of (\d+) blocks held \(usage ([\d.]+)%\); ([\d,]+) tokens in ([\d,]+) slots")
+SPARED = re.compile(r"The tables list (\d+) blocks, so sharing spares (\d+)\.")
+
+
+def axes(figure):
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    [ax] = figure.axes
+    return ax
+
+
+def line(ax, label):
+    [found] = [artist for artist in ax.lines if artist.get_label() == label]
+    return list(map(tuple, np.asarray(found.get_xydata()).tolist()))
+
+
+def said(caption):
+    held, of, usage, tokens, slots = HELD.search(caption).groups()
+    listed, spared = SPARED.search(caption).groups()
+    assert usage == f"{100 * int(held) / int(of):.1f}"
+    return int(held), int(of), int(tokens.replace(",", "")), int(slots), int(listed), int(spared)
+
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+def test_every_slot_is_drawn_once_where_it_lies():
+    pool = BlockPool(8, 4)
+    a, b = BlockTable(pool), BlockTable(pool)
+    a.append(6)
+    b.append(3)
+    c = a.fork()
+    c.append(1)
+    ax = axes(garage.draw_pool(pool, {"A": a, "B": b, "C": c}, row=16))
+    corner = {block: (4 * block % 16, 4 * block // 16) for block in range(8)}
+    place = {slot: (corner[slot // 4][0] + slot % 4 + 0.5, corner[slot // 4][1] + 0.32) for slot in range(32)}
+    assert line(ax, "shared") == [place[slot] for slot in (0, 1, 2, 3)]
+    assert line(ax, "A") == [place[slot] for slot in (4, 5)]
+    assert line(ax, "B") == [place[slot] for slot in (8, 9, 10)]
+    assert line(ax, "C") == [place[slot] for slot in (12, 13, 14)]  # a copy of two, and one of its own
+    assert line(ax, "empty") == [place[slot] for slot in (6, 7, 11, 15)]
+    assert [text.get_text() for text in ax.texts] == ["0  ×2", "1", "2", "3"]
+    free, held = (len(collection.get_paths()) for collection in ax.collections)
+    assert (free, held) == (4, 4)
+
+
+def test_each_sequence_has_a_colour_and_a_mark_of_its_own():
+    colours, marks = zip(*blocks.LOOKS.values(), strict=True)
+    assert len(set(colours)) == len(set(marks)) == len(blocks.LOOKS) == len(garage.LETTERS) + 1
+
+
+def test_slots_by_policy_stacks_what_is_unused_on_what_is_used():
+    ax = axes(blocks.slots_by_policy(["one", "two"], [30, 30], [70, 0]))
+    used, unused = ax.containers
+    assert [(bar.get_x(), bar.get_width()) for bar in used] == [(0, 30), (0, 30)]
+    assert [(bar.get_x(), bar.get_width()) for bar in unused] == [(30, 70), (30, 0)]
+    assert [text.get_text() for text in ax.texts] == [" 30.0% used", " 100.0% used"]
+
+
+def test_waste_by_block_size_draws_both_lines():
+    ax = axes(blocks.waste_by_block_size([1, 16], [0.0, 0.25], [0.0, 0.5]))
+    assert line(ax, "counted in the pool") == [(1, 0), (16, 0.5)]
+    assert line(ax, "closed form: half a block per sequence") == [(1, 0), (16, 0.25)]
+
+
+def test_held_over_time_draws_bars_under_the_pool():
+    ax = axes(blocks.held_over_time(["a", "b"], [512, 0], [1024, 1024]))
+    [bars] = ax.containers
+    assert [bar.get_height() for bar in bars] == [512, 0]
+    assert [y for _, y in line(ax, "pool: what nvidia-smi would see")] == [1024, 1024]
+    assert [text.get_text() for text in ax.texts] == ["50%", "0%"]
+    assert ax.get_ylim()[1] > 1024
+
+
+# --- The control -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("block_size", [4, 8, 16, 32])
+@pytest.mark.parametrize("prompts", [garage.OWN, garage.SHARED])
+def test_the_garage_keeps_its_books(block_size, prompts):
+    for sequences, prompt, decoded, gone in [(1, 1, 0, 0), (4, 40, 20, 2), (6, 64, 64, 0), (6, 7, 3, 6), (2, 9, 1, 5)]:
+        pool, tables, _ = garage.run_garage(sequences, prompt, prompts, decoded, gone, block_size)
+        pool.check_integrity(list(tables.values()))
+        assert len(tables) == max(0, sequences - gone) or prompts == garage.OWN  # a late one may find no slot
+        held, of, tokens, slots, listed, spared = said(
+            garage.pool_frame(sequences, prompt, prompts, decoded, gone, block_size)[1]
+        )
+        assert (held, of, slots) == (pool.num_held_blocks, pool.num_blocks, pool.num_held_blocks * block_size)
+        assert listed - spared == held and (spared == 0 or prompts == garage.SHARED)
+        assert 0 <= slots - tokens < max(1, len(tables)) * block_size
+        if prompts == garage.OWN:
+            assert tokens == sum(table.num_slots for table in tables.values())
+
+
+def test_a_full_garage_says_so():
+    _, caption = garage.pool_frame(6, 64, garage.OWN, 0, 0, 16)
+    assert said(caption)[:2] == (20, 20) and "somebody must wait" in caption
+    assert "wait" not in garage.pool_frame(6, 64, garage.SHARED, 0, 0, 16)[1]
+
+
+def test_question_1():
+    assert said(garage.pool_frame(4, 40, garage.OWN, 20, 0, 16)[1])[0] == 16
+    assert said(garage.pool_frame(4, 40, garage.SHARED, 20, 0, 16)[1])[0] == 10
+
+
+def test_question_2():
+    held = [said(garage.pool_frame(4, 40, garage.SHARED, 20, gone, 16)[1])[0] for gone in range(5)]
+    assert held == [10, 8, 6, 4, 0]
+
+
+def test_question_3():
+    assert "somebody must wait" in garage.pool_frame(6, 40, garage.OWN, 20, 0, 16)[1]
+    assert said(garage.pool_frame(6, 40, garage.SHARED, 20, 0, 16)[1])[0] == 14
+
+
+def test_nothing_is_copied_where_the_prompt_fills_its_blocks():
+    pool, tables, _ = garage.run_garage(4, 40, garage.SHARED, 1, 0, 4)
+    assert pool.num_held_blocks == 10 + len(tables)
+
+
+# --- Exercises -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("check", "answer", "message"),
+    [
+        ("check_four_requests", 11, "Right"),
+        ("check_four_requests", 9, "round up for each"),
+        ("check_four_requests", 8.375, "held whole"),
+        ("check_four_requests", 12, "exactly"),
+        ("check_four_forks", 90, "Right"),
+        ("check_four_forks", 276, "without sharing"),
+        ("check_four_forks", 91, "the parent has left"),
+        ("check_four_forks", 87, "not full"),
+        ("check_four_forks", 28, "the forks' own"),
+        ("check_usage", 61_440, "Right"),
+        ("check_usage", 20_480, "what is held"),
+        ("check_usage", 81_920, "whole pool"),
+        ("check_usage", 3_840, "those are blocks"),
+        ("check_usage", 0.75 * 10e9 / 131_072, "10 GiB, not 10 GB"),
+        ("check_usage", ..., "Not yet"),
+    ],
+)
+def test_a_check_names_the_mistake(check, answer, message, capsys):
+    getattr(exercises, check)(answer)
+    assert message in capsys.readouterr().out
+
+
+# --- Prose -----------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def prose():
+    return next(NOTEBOOKS.glob("05_*.ipynb")).read_text(encoding="utf-8")
+
+
+def test_the_share_of_wasted_slots_in_words(prose):
+    assert "17.7% to 99.0%" in prose  # both printed beside it
+    assert "Five times as many" in prose and 5 < 81 / 16 < 5.1
+
+
+def test_the_claims_are_recorded_and_judged():
+    values = recorded(NOTEBOOKS)
+    assert judge("A6", values)[0] == "holds in part"
+    assert judge("A7", values)[0] == "holds"

@@ -1,0 +1,284 @@
+"""Lesson 07: moves and habits, figures, controls, the exercises' mistakes, and numbers in its prose."""
+
+import io
+import json
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from helpers.arithmetic.catalog import MODELS
+from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.holes import FILL, REUSE, SLIDE, WAYS, broken_habits, fill_holes, slide_forward, take_in
+from helpers.cache.attention import attend_with_grid
+from helpers.machine.largest_tensor import largest_tensor
+from helpers.plots import walls as plots
+from helpers.records.walls import Way, load_walls
+from helpers.teaching.claims import judge, recorded
+from helpers.teaching.lessons import lesson_07 as exercises
+from helpers.widgets import walls
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+COPIES = re.compile(r"Copies: (\d+) in this round, (\d+) in all\. Goes wrong by place \((\d) of 5\): (.+?)\. To keep")
+WHOLE = "the whole prompt at once"
+
+
+def drawn(figure):
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    return figure.axes
+
+
+# --- Moves -----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("slots", "slid", "filled"),
+    [
+        ([0, None, 2, 3, None, 5, 6, 7], ([0, 2, 3, 5, 6, 7], 5), ([0, 6, 2, 3, 7, 5], 2)),
+        ([0, 1, 2], ([0, 1, 2], 0), ([0, 1, 2], 0)),
+        ([0, 1, None], ([0, 1], 0), ([0, 1], 0)),
+        ([None, None, 4], ([4], 1), ([4], 1)),
+        ([None, None], ([], 0), ([], 0)),
+        ([], ([], 0), ([], 0)),
+    ],
+)
+def test_holes_are_closed_by_hand(slots, slid, filled):
+    assert slide_forward(slots) == slid and fill_holes(slots) == filled
+
+
+def test_both_keep_the_rows_and_filling_never_copies_more():
+    rng = random.Random(0)
+    for _ in range(300):
+        slots = [None if rng.random() < 0.4 else token for token in range(rng.randrange(30))]
+        (slid, n_slid), (filled, n_filled) = slide_forward(slots), fill_holes(slots)
+        assert sorted(filled) == slid == [token for token in slots if token is not None]
+        assert n_filled <= n_slid
+        assert n_filled == sum(a != b for a, b in zip(filled, slots, strict=False))
+
+
+def test_new_tokens_go_into_holes_and_what_is_left_to_the_end():
+    assert take_in([0, None, 2], [3, 4], REUSE) == ([0, 3, 2, 4], 0)
+    assert take_in([0, None, 2, None], [4], REUSE) == ([0, 4, 2, None], 0)
+    assert take_in([0, None, 2], [3], FILL) == ([0, 2, 3], 1) == take_in([0, None, 2], [3], SLIDE)
+    with pytest.raises(ValueError, match="way is 'up'"):
+        take_in([0], [1], "up")
+
+
+def test_habits_break_where_a_place_is_no_age():
+    assert broken_habits(list(range(20)), n_new=4, window=6) == []
+    gap = [token for token in range(20) if token not in (10, 16)]  # in order; a hole closed inside the window
+    assert broken_habits(gap, 2, 6) == ["sliding window"]
+    assert broken_habits([token for token in range(20) if token != 3], 2, 6) == ["hash of the first block"]
+    assert broken_habits([*range(8), 9, 8, *range(10, 20)], 2, 6) == []  # a swap that none of the five sees
+    assert broken_habits([*range(18), 19, 18], 2, 6) == ["mask of a step with several tokens"]
+    assert "taking back the newest tokens" in broken_habits([19, *range(19)], 1, 6)
+
+
+def test_sliding_breaks_only_what_gaps_break():
+    rng = random.Random(1)
+    for _ in range(100):
+        gone = set(rng.sample(range(40), 10))
+        row, _ = take_in([None if token in gone else token for token in range(40)], range(40, 44), SLIDE)
+        assert set(broken_habits(row, 4, 12)) <= {"sliding window", "hash of the first block"}
+
+
+# --- Allocations -----------------------------------------------------------------------------------------------------
+def test_the_largest_tensor_is_the_grid_or_the_output():
+    q, k = torch.randn(1, 8, 128, 16), torch.randn(1, 4, 128, 16)
+    assert largest_tensor(lambda: attend_with_grid(q, k, k, None, 0.25)) == 8 * 128 * 128 * 4
+    fast = largest_tensor(lambda: scaled_dot_product_attention(q, k, k, is_causal=True, enable_gqa=True))
+    assert fast == q.nbytes
+
+
+def test_the_largest_tensor_is_found_between_and_in_any_mode():
+    def run():
+        return (torch.ones(1_000) * 2)[:3].sum()
+
+    assert largest_tensor(run) == 4_000
+    with torch.inference_mode():
+        assert largest_tensor(run) == 4_000
+    assert largest_tensor(lambda: None) == 0
+
+
+# --- Controls --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("rounds", "evicted"), [(1, 1), (5, 6), (12, 12)])
+def test_rounds_evict_and_take_in_as_many(way, rounds, evicted):
+    last = walls.run_rounds(way, rounds, evicted, 1)
+    assert len(last.before) == len(last.after) == walls.SLOTS and last.holes.count(None) == evicted
+    assert max(last.after) == walls.SLOTS + rounds * evicted - 1
+    assert sorted(last.after) == walls.run_rounds(SLIDE, rounds, evicted, 1).after  # the same tokens in every way
+    caption = walls.slots_frame(way, rounds, evicted, 1)[1]
+    copies, in_all, n_broken, names = COPIES.search(caption).groups()
+    assert (int(copies), int(in_all)) == (last.copies, last.copies_in_all)
+    assert (
+        int(n_broken)
+        == len(broken_habits(last.after, evicted, walls.WINDOW))
+        == (0 if names == "nothing" else len(names.split(", ")))
+    )
+    assert ("in order" in caption) == (last.after == sorted(last.after))
+
+
+def test_the_row_of_slots_draws_every_token_and_every_copy():
+    last = walls.run_rounds(SLIDE, 1, 6, 1)
+    [ax] = drawn(walls.slots_frame(SLIDE, 1, 6, 1)[0])
+    numbers = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
+    shown = [*last.before, *(t for t in last.holes if t is not None), *last.after]
+    assert numbers == [str(token) for token in shown]
+    assert sum(text.arrow_patch is not None for text in ax.texts if hasattr(text, "arrow_patch")) == last.copies
+    assert sum(patch.get_linewidth() > 2 for patch in ax.patches) == 6  # the new ones, in frames
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "step", "grid"),
+    [
+        ("Llama-3.1-8B", 16_384, WHOLE, "32.0 GiB, 16 times the whole KV cache in fp16 (2.0 GiB)"),
+        ("Llama-3.1-8B", 131_072, WHOLE, "2,048.0 GiB, 128 times the whole"),
+        ("Llama-3.1-8B", 1_024, WHOLE, "128.0 MiB, 1 times the whole KV cache in fp16 (128.0 MiB)"),
+        ("Llama-3.1-8B", 131_072, "one token", "16.0 MiB, 1/1,024 of the whole KV cache in fp16 (16.0 GiB)"),
+        ("Qwen3-0.6B", 4_096, "a chunk of 2,048 tokens", "16 heads x 2,048 x 4,096 weights of 4 bytes: 512.0 MiB"),
+        ("Qwen3-0.6B", 1_024, "a chunk of 2,048 tokens", "16 heads x 1,024 x 1,024 weights of 4 bytes: 64.0 MiB"),
+    ],
+)
+def test_the_grid_is_weighed_beside_the_cache(model, tokens, step, grid):
+    figure, caption = walls.grid_frame(model, tokens, step)
+    assert grid in caption
+    [ax] = drawn(figure)
+    shape = KVShape.from_config(MODELS[model].config)
+    widths = [bar.get_width() for bar in ax.patches]
+    assert widths[1:] == [shape.bytes(tokens) / shape.n_layers, shape.bytes(tokens)]
+    assert ax.get_xlim() == (2**10, 2**48)
+
+
+# --- The other figures -----------------------------------------------------------------------------------------------
+def test_the_table_of_heads_shows_its_numbers():
+    [ax] = drawn(plots.mass_by_head(np.array([[0.1, 0.9], [0.5, 0.25]])))
+    assert [text.get_text() for text in ax.texts] == ["10%", "90%", "50%", "25%"]
+    assert ax.images[0].get_array().tolist() == [[0.1, 0.9], [0.5, 0.25]]
+
+
+def test_prices_are_drawn_in_milliseconds_and_bytes():
+    seconds, largest = {"a": [0.5, 1.0], "b": [0.25, 0.5]}, {"a": [2**20, 2**22], "b": [2**16, 2**17]}
+    left, right = drawn(plots.price_of_weights([256, 512], seconds, largest))
+    assert [line.get_ydata().tolist() for line in left.lines] == [[500, 1000], [250, 500]]
+    assert [list(line.get_ydata()) for line in right.lines] == [[2**20, 2**22], [2**16, 2**17]]
+
+
+# --- The price on a published layer ----------------------------------------------------------------------------------
+def walls_line(length, way, seconds=None, largest=None, error=None):
+    sizes = {"length": length, "queries": length, "grid_bytes": 4 * length**2, "peak_bytes": None}
+    return sizes | {"way": way, "seconds": seconds, "largest": largest, "error": error}
+
+
+def test_prices_are_read_back_side_by_side(tmp_path):
+    lines = [walls_line(64, "with the grid", 0.5, 4096), walls_line(64, "without", 0.125, 1024)]
+    lines += [walls_line(128, "with the grid", error="no memory"), walls_line(128, "without", 0.25, 2048)]
+    report = {"machine": {"device": "cuda", "gpu": "a card", "torch": "2.13.0"}, "date": "2026-11-22"}
+    path = tmp_path / "walls.json"
+    path.write_text(json.dumps(report | {"prompt": lines, "decoded token": lines[:2], "order": []}))
+    found = load_walls(path)
+    assert found.made_on == "a card, torch 2.13.0, 2026-11-22"
+    short, long = found.prompt
+    assert (short.length, short.grid_bytes, short.ratios) == (64, 16_384, (4, 4))
+    assert (long.length, long.ratios, long.with_grid.error) == (128, None, "no memory")
+    assert [str(way) for way in (short.with_grid, long.with_grid)] == ["500.0 ms, 4.0 KiB", "out of memory"]
+    assert found.decoded == [short]
+    assert short.without == Way(0.125, 1024, None)
+
+
+def test_the_recorded_prices_are_those_of_the_layer_that_the_text_names():
+    """Whatever machine the record comes from."""
+    found, shape = load_walls(), KVShape.from_config(MODELS["Qwen3-8B"].config)
+    assert found.facts["heads"] == {"n_heads": 32, "n_kv_heads": shape.n_kv_heads, "head_dim": shape.head_dim}
+    assert found.facts["command"].startswith("python -m helpers.experiments.walls --device ")
+    assert [at.length for at in found.prompt] == sorted(at.length for at in found.prompt)
+    itemsize = 4 if found.facts["dtype"] == "float32" else 2
+    for at in found.prompt:
+        assert at.grid_bytes == 4 * 32 * at.length**2
+        assert at.with_grid.error or at.with_grid.largest == at.grid_bytes
+        assert at.without.largest == itemsize * 32 * 128 * at.length
+    assert found.prompt[-1].with_grid.error and not found.prompt[-1].without.error
+
+
+def test_the_saved_lesson_shows_the_recorded_prices():
+    """Whoever measures again must run this lesson again, and lesson 09 after it."""
+    cells = {cell["id"]: cell for cell in json.loads(text())["cells"]}
+    table, dead = ("".join(cells[name]["outputs"][0]["text"]) for name in ("5d1c9a71", "5d1c9a73"))
+    found = load_walls()
+    assert found.made_on in table and found.facts["dtype"] in table
+    for at in found.prompt:
+        assert re.search(
+            rf"^ *{at.length:,} +{re.escape(str(at.with_grid))} +{re.escape(str(at.without))}", table, re.M
+        )
+        assert not at.with_grid.error or at.with_grid.error in dead
+
+
+# --- Exercises -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("check", "answer", "words"),
+    [
+        (exercises.check_copies, 5, "Right"),
+        (exercises.check_copies, 3, "filling the holes"),
+        (exercises.check_copies, 7, "0 and 1"),
+        (exercises.check_copies, 8, "a hole is not copied"),
+        (exercises.check_grid, 32 * 32_768**2 * 4 / 2**30, "Right"),
+        (exercises.check_grid, 32, "8 KV heads"),
+        (exercises.check_grid, 64, "4 bytes"),
+        (exercises.check_grid, 4_096, "all 32 layers"),
+        (exercises.check_grid, 137.44, "in GB"),
+        (exercises.check_grid, 4 / 1_024, "one query's row"),
+    ],
+)
+def test_numbers_are_checked_and_mistakes_named(check, answer, words, capsys):
+    check(answer)
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda new, rows: rows[None] <= new[:, None], "Right"),
+        (lambda new, rows: (rows[None] <= new[:, None]).int(), "Right"),
+        (lambda new, rows: rows[None] < new[:, None], "see itself"),
+        (lambda new, rows: rows[None] >= new[:, None], "other way round"),
+        (lambda new, rows: torch.arange(len(rows))[None] <= new[:, None], "goes by place"),
+        (lambda new, rows: torch.ones(len(new), len(rows)), "all is seen"),
+        (lambda new, rows: rows[:, None] <= new[None], "one line per new token"),
+        (lambda new, rows: rows, "has shape"),
+        (lambda new, rows: torch.zeros(len(new), len(rows)), "yours says False"),
+        (lambda new, rows: 1 / 0, "ZeroDivisionError"),
+        (3, "not int"),
+        (..., "Not yet"),
+    ],
+)
+def test_the_mask_is_checked(answer, words, capsys):
+    exercises.check_sees(answer)
+    assert words in capsys.readouterr().out
+
+
+# --- Numbers in the prose --------------------------------------------------------------------------------------------
+def text():
+    return (NOTEBOOKS / "07_the_two_walls.ipynb").read_text()
+
+
+def test_answers_about_the_holes():
+    rounds = [(lots, n) for lots in range(1, 31) for n in range(1, 13)]
+    assert not any(
+        (row := walls.run_rounds(REUSE, n, 6, lots).after) == sorted(row) for lots, n in rounds
+    )  # in order after none of the twelve
+    slid, filled = (walls.run_rounds(way, 12, 6, 1).copies_in_all for way in (SLIDE, FILL))
+    assert f"{slid} copies against {filled} with the first lots, {slid / filled:.1f} times" in text()
+
+
+def test_answers_about_the_grid():
+    cache = KVShape.from_config(MODELS["Llama-3.1-8B"].config)
+    assert 32 * 1_024**2 * 4 == cache.bytes(1_024) == 128 * 2**20
+    assert cache.bytes(131_072) / 32 == 512 * 2**20 == 32 * (32 * 131_072 * 4)
+
+
+def test_the_claims_are_recorded_and_judged():
+    values = recorded(NOTEBOOKS)
+    assert judge("A9", values)[0] == "holds in part"
+    assert judge("A10", values)[0] == judge("A4", values)[0] == "holds"

@@ -1,0 +1,138 @@
+"""Claims: each is recorded where it is taught, and its verdict is made from what was recorded."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, IN_PART, MIME, OPEN, judge, record, recorded
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+# Two sets of values per claim that must lead to two verdicts; the first is what the lessons are expected to find.
+CASES = {
+    "A1": ({"least_growth": 8, "most_growth": 8, "bytes_freed": 0}, HOLDS, {"bytes_freed": 1}, FAILS),
+    "A2": ({"tokens": 9, "rows": 9, "smallest": 1, "largest": 2}, HOLDS, {"rows": 8}, FAILS),
+    "A3": ({"ends": [24_576, 21_504]}, IN_PART, {"ends": [30_000]}, FAILS),
+    "A4": ({"mean": 0.8, "least": 0.6}, HOLDS, {"least": 0.2}, IN_PART),
+    "A5": ({"freed_shared": 0.185, "freed_per_head": 0.0}, IN_PART, {"freed_shared": 0.01}, HOLDS),
+    "A6": ({"block_sizes": {"vLLM": 16, "TRT-LLM": 32}}, IN_PART, {"block_sizes": {"vLLM": 16}}, HOLDS),
+    "A7": ({"freed_with_one_row_alive": 0, "freed_with_none_alive": 1}, HOLDS, {"freed_with_one_row_alive": 1}, FAILS),
+    "A8": ({"shared": 117.9, "eight_heads": 0.00004}, IN_PART, {"shared": 0.2}, HOLDS),
+    "A9": ({"shuffled_difference": 1e-16, "breaks": ["masks"]}, IN_PART, {"shuffled_difference": 0.5}, HOLDS),
+    "A10": ({"tokens": 9, "bytes_ratio": 100.0, "slowdown": 3.0}, HOLDS, {"slowdown": 0.5}, IN_PART),
+    "A11": ({"relative_error": 1e-7, "needs_weights": False}, HOLDS, {"relative_error": 0.1}, FAILS),
+    "A12": (
+        {"blocks_held": 5, "blocks_for_rows": 5, "order_kept": True, "lengths_kept": 2},
+        IN_PART,
+        {"blocks_held": 6},
+        FAILS,
+    ),
+    "A13": (
+        {"token_ratio": 10.7, "speed_ratio": 2.5, "accuracy_full": 40.8, "accuracy_smaller_budget": 32.9},
+        IN_PART,
+        {"accuracy_smaller_budget": 40.8},
+        HOLDS,
+    ),
+    "A14": ({"kept": 3, "total": 20, "capacity": 24}, HOLDS, {"total": 25}, FAILS),
+    "A15": ({"blocks_freed": 5, "needs_weights": False, "order_kept": True}, HOLDS, {"blocks_freed": 0}, IN_PART),
+    "B1": ({"weights": 42.5e9, "cache": 42.95e9}, HOLDS, {"cache": 21e9}, IN_PART),
+    "B2": ({"measured": 1}, OPEN, {}, OPEN),
+    "B3": ({"predicted": 5, "measured": 5}, HOLDS, {"measured": 6}, FAILS),
+    "B4": ({"factor": 8, "without_gqa": 343.6e9}, IN_PART, {"without_gqa": 320e9}, HOLDS),
+    "B5": ({"bits": 4.82}, IN_PART, {"bits": 4.0}, HOLDS),
+    "B6": (
+        {"ratio_q8_0": 1.88, "ratio_q4_0": 3.56, "right_fp": 1.0, "right_q8_0": 1.0, "right_q4_0": 0.9},
+        IN_PART,
+        {"ratio_q8_0": 2, "ratio_q4_0": 4},
+        HOLDS,
+    ),
+    "B7": (
+        {"tokens_fp16": 108_953, "tokens_8_bits": 217_907, "tokens_q8_0": 205_089},
+        IN_PART,
+        {"tokens_q8_0": 218_000},
+        HOLDS,
+    ),
+    "B8": ({"mcp_task": [32_279, 82_835], "command_line_task": 1_365}, IN_PART, {"command_line_task": 200}, HOLDS),
+    "B9": (
+        {"steps": 20, "tokens_at_end": 90_000, "tokens_reread": 10**6, "spared": 0.9},
+        HOLDS,
+        {"tokens_at_end": 9_000},
+        IN_PART,
+    ),
+    "B10": (
+        {"without_sharing": 171.8e9, "with_sharing": 60e9, "capacity": 141e9},
+        IN_PART,
+        {"without_sharing": 100e9},
+        FAILS,
+    ),
+    "B11": ({"weights": 40, "capacity": 24, "slowdown": 9.0}, HOLDS, {"slowdown": 1.1}, IN_PART),
+    "B12": ({"total": 85, "capacity": 128, "tokens_per_second": {"M4 Max": [12.8, 6.4]}}, HOLDS, {"total": 129}, FAILS),
+    "B13": ({"ceilings": [6.0, 12.8], "minutes": 28.0}, HOLDS, {"ceilings": [6.0, 50.0]}, IN_PART),
+    "B14": ({"nvfp4_cards": ["B200"], "amd_with_fp8": ["RDNA4"]}, IN_PART, {"amd_with_fp8": []}, HOLDS),
+    "B15": ({"total": 9, "sum_of_terms": 9}, HOLDS, {"total": 12}, FAILS),
+}
+
+
+def tagged(notebook):
+    """(claim, source) for every cell with a claim's tag."""
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("claim-"):
+                yield tag.removeprefix("claim-"), cell.source
+
+
+def test_all_thirty_claims_of_the_articles_are_there():
+    assert list(CLAIMS) == [f"A{i}" for i in range(1, 16)] + [f"B{i}" for i in range(1, 16)]
+    assert set(CASES) == set(CLAIMS)
+
+
+@pytest.mark.parametrize("claim", CASES)
+def test_another_value_leads_to_another_verdict(claim):
+    values, verdict, change, other = CASES[claim]
+    assert set(values) == set(CLAIMS[claim].needs)
+    assert judge(claim, {claim: values})[0] == verdict
+    said, why = judge(claim, {claim: values | change})
+    assert said == other
+    assert why and "\n" not in why
+
+
+def test_a_claim_without_a_value_is_not_settled():
+    assert judge("A1", {}) == (OPEN, "no lesson has recorded a value yet")
+
+
+@pytest.mark.parametrize(("claim", "values", "words"), [("Z9", {}, "Z9"), ("A5", {"freed": 1}, "freed_shared")])
+def test_what_cannot_be_recorded_is_refused_in_one_line(claim, values, words):
+    with pytest.raises(ValueError, match=words) as error:
+        record(claim, **values)
+    assert "\n" not in str(error.value)
+
+
+def test_recorded_values_come_back_from_saved_notebooks(tmp_path, capsys):
+    output = nbformat.v4.new_output("display_data", {MIME: {"claim": "A7", "values": {"freed_with_none_alive": 1}}})
+    cell = nbformat.v4.new_code_cell("record(...)", outputs=[output, nbformat.v4.new_output("stream", text="x")])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell("a")]), tmp_path / "1.ipynb")
+    assert recorded(tmp_path) == {"A7": {"freed_with_none_alive": 1}}
+    record("A7", freed_with_one_row_alive=0, freed_with_none_alive=1)
+    assert "Noted for claim A7: freed_with_one_row_alive = 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_a_cell_tagged_with_a_claim_records_it_and_no_other_cell_does(path):
+    for claim, source in tagged(path):
+        assert f'record("{claim}"' in source.replace("\n    ", "")
+    told = re.findall(r'record\(\s*\\?"([AB]\d+)', path.read_text())
+    assert sorted(told) == sorted(claim for claim, _ in tagged(path))
+
+
+def test_each_recorded_claim_is_taught_in_one_place():
+    claims = [claim for path in sorted(NOTEBOOKS.glob("*.ipynb")) for claim, _ in tagged(path)]
+    assert sorted(set(claims)) == sorted(claims)
+
+
+@pytest.mark.parametrize("claim", sorted(recorded(NOTEBOOKS)))
+def test_what_the_lessons_have_saved_can_be_judged(claim):
+    values = recorded(NOTEBOOKS)
+    assert json.loads(json.dumps(values[claim])) == values[claim]
+    assert judge(claim, values)[0] in (HOLDS, IN_PART, FAILS, OPEN)
