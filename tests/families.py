@@ -6,7 +6,7 @@ Shared by the tests that run a model of another family than the reasoner's.
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from helpers.arithmetic.catalog import MODELS
+from helpers.arithmetic import MODELS
 
 WINDOW = 8
 VOCABULARY = 64

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from helpers.decoding.generate import generate, predict_next
+from helpers.decoding.loop import generate, predict_next
 from helpers.models.worksheets import Worksheet, grade
 
 BATCH = 25  # of equal length; more would only make the growing cache slower to copy

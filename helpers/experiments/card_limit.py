@@ -31,7 +31,7 @@ from helpers.arithmetic.footprint import KVShape, format_bytes, require_count, w
 from helpers.cache.attention import attending
 from helpers.cache.block_pool import OutOfBlocks, blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import predict_next
+from helpers.decoding.loop import predict_next
 from helpers.eviction import Compressor
 from helpers.experiments.bytes_per_sequence import format_of, scoring_bytes, slot_bytes
 from helpers.experiments.report import command_of, finish, new_parser, new_report

@@ -26,7 +26,7 @@ from helpers.cache.attention import attend_with_grid, attending
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.decoding.loop import replay
 from helpers.machine.description import describe_machine
 from helpers.models.loading import Loaded, gold_and_length, load_reasoner
 from helpers.models.worksheets import WEIGHTS, Worksheet, make_worksheets

@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from helpers.cache.attention import attending
-from helpers.decoding.generate import replay
+from helpers.decoding.loop import replay
 from helpers.eviction import Compressor
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS

@@ -27,7 +27,7 @@ from helpers.arithmetic.layers import KVFormat
 from helpers.cache.attention import attending
 from helpers.cache.block_pool import OutOfBlocks, blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import end_tokens, predict_next
+from helpers.decoding.loop import end_tokens, predict_next
 from helpers.eviction import Compressor
 from helpers.machine.description import describe_machine
 from helpers.measuring.costs import weight_bytes

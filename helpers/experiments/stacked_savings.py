@@ -14,7 +14,7 @@ import torch
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.decoding.loop import replay
 from helpers.eviction import Compressor
 from helpers.models.loading import gold_ids
 from helpers.models.worksheets import Worksheet

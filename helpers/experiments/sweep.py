@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.decoding.loop import replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.machine.description import describe_machine

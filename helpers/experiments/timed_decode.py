@@ -12,7 +12,7 @@ import torch
 from helpers.cache.attention import attending
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.paged_kernels import READERS, Reader, why_not
-from helpers.decoding.generate import predict_next
+from helpers.decoding.loop import predict_next
 from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.experiments.bytes_per_sequence import format_of

@@ -33,7 +33,7 @@ from tqdm import tqdm
 from transformers import DynamicCache, Qwen3Config, Qwen3ForCausalLM
 
 from helpers.decoding.answers import share_right
-from helpers.decoding.generate import generate
+from helpers.decoding.loop import generate
 from helpers.machine.description import describe_machine
 from helpers.machine.device import pick_device
 from helpers.models.tokenizer import make_tokenizer

@@ -10,7 +10,7 @@ import torch
 
 from helpers.arithmetic.footprint import format_bytes
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.decoding.loop import replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.measuring.trace import Trace

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
+from helpers.arithmetic import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
 
 # As the publishers round it, in billions: a second reference, because a wrong field changes class and n_params alike.
 PUBLISHED = {

@@ -11,10 +11,24 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig, DynamicCache
 
-from helpers.arithmetic.catalog import CARDS, GB, KV_LAYOUTS, MODELS, GiB, KiB, find_card
-from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, max_tokens, weights_bytes
-from helpers.arithmetic.layers import LayerKV, row_bytes
-from helpers.measuring.costs import layer_bytes, state_bytes
+from helpers.arithmetic import (
+    CARDS,
+    GB,
+    KV_LAYOUTS,
+    MODELS,
+    GiB,
+    KiB,
+    KVShape,
+    LayerKV,
+    MemoryBudget,
+    decode_ceiling,
+    find_card,
+    format_bytes,
+    max_tokens,
+    weights_bytes,
+)
+from helpers.arithmetic.layers import row_bytes
+from helpers.measuring import layer_bytes, state_bytes
 from tests.families import FAMILIES, VOCABULARY, WINDOW, build, plain
 
 

@@ -10,8 +10,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.arithmetic.catalog import find_model
-from helpers.arithmetic.footprint import KVShape, format_bytes
+from helpers.arithmetic import KVShape, find_model, format_bytes
 from tests.browser import jupyter
 from tests.house.normalise import NOTEBOOKS
 

@@ -7,8 +7,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.arithmetic.catalog import find_model
-from helpers.arithmetic.footprint import format_bytes
+from helpers.arithmetic import find_model, format_bytes
 from helpers.arithmetic.redesign import redesign
 from tests.browser import jupyter
 from tests.browser.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)

@@ -7,9 +7,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.arithmetic.catalog import GiB
-from helpers.arithmetic.footprint import format_bytes
-from helpers.arithmetic.plan import Plan
+from helpers.arithmetic import GiB, Plan, format_bytes
 from tests.browser import jupyter
 from tests.browser.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
 

@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 import pytest
 
-from helpers.records.fidelity import load_table
+from helpers.records import load_table
 from tests.browser import jupyter
 from tests.browser.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)
 

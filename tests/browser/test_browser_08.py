@@ -7,8 +7,7 @@ from statistics import median, quantiles
 import pytest
 
 from helpers.eviction import TriAttention
-from helpers.models.loading import gold_ids, load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.widgets.compression import N_SHEETS, compression_frame
 from tests.browser import jupyter
 from tests.browser.test_browser import MOVES, course, open_lesson  # noqa: F401 (a fixture)

@@ -15,9 +15,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import BloomConfig, BloomForCausalLM, DynamicCache, StaticCache
 
-from helpers.cache.attention import NAME, attend, attend_with_grid, attending
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate
+from helpers.cache import PagedCache, attend_with_grid, attending
+from helpers.cache.attention import NAME, attend
+from helpers.decoding import generate
 from helpers.eviction import Compressor, Random
 from helpers.measuring.trace import WeightsCost
 from tests.cache.test_paged_cache import shuffle

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for, expected_empty_blocks
+from helpers.cache import BlockPool, BlockTable, OutOfBlocks, blocks_for, expected_empty_blocks
 
 fast = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 

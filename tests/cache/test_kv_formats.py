@@ -7,8 +7,9 @@ from gguf import GGMLQuantizationType, quants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.arithmetic.catalog import KV_LAYOUTS
-from helpers.cache.kv_formats import E2M1, KV_FORMATS, bits_per_element, decode, encode, nvfp4_tensor_scale
+from helpers.arithmetic import KV_LAYOUTS
+from helpers.cache import KV_FORMATS, bits_per_element, decode, encode
+from helpers.cache.kv_formats import E2M1, nvfp4_tensor_scale
 
 GGUF = {name: GGMLQuantizationType[name.upper()] for name in ("q8_0", "q5_0", "q4_0")}
 fast = settings(max_examples=150, deadline=None, derandomize=True, database=None)

@@ -9,13 +9,10 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.cache.block_pool import OutOfBlocks
-from helpers.cache.kv_formats import decode, encode
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.arithmetic import KVShape
+from helpers.cache import OutOfBlocks, PagedCache, decode, encode
+from helpers.decoding import generate
+from helpers.models import load_reasoner, make_worksheets
 from tests.families import WINDOW, build, plain
 
 LAYERS, HEADS, DIM, BATCH = 3, 2, 32, 2

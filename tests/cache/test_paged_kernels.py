@@ -7,11 +7,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.cache import paged_kernels
-from helpers.cache.attention import attending
-from helpers.cache.paged_cache import PagedCache
+from helpers.cache import PagedCache, attending, paged_kernels
 from helpers.cache.paged_kernels import Blocks, flash, flex, gather, installed_reader, why_not
-from helpers.decoding.generate import generate
+from helpers.decoding import generate
 from tests.cache.test_attention import BATCH, FAMILIES, IDS, Notes, model_of, new_paged, read_in_passes
 
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.decoding.generate import end_tokens, generate
-from helpers.measuring.costs import layer_bytes, median_seconds, weight_bytes
-from helpers.measuring.trace import Trace
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.arithmetic import KVShape
+from helpers.decoding import generate
+from helpers.decoding.loop import end_tokens
+from helpers.measuring import Trace, layer_bytes, median_seconds, weight_bytes
+from helpers.models import load_reasoner, make_worksheets
 from tests.families import VOCABULARY, WINDOW, build, plain
 
 STEPS = 14

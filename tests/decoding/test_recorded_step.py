@@ -13,12 +13,10 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers.cache.attention import attending
-from helpers.cache.block_pool import OutOfBlocks
-from helpers.cache.paged_cache import PagedCache
+from helpers.cache import OutOfBlocks, PagedCache, attending
 from helpers.cache.paged_kernels import gather
 from helpers.decoding import recorded_step
-from helpers.decoding.generate import predict_next
+from helpers.decoding.loop import predict_next
 from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.experiments.stand_ins import TINY_CONFIG, append_random, random_model, random_policy

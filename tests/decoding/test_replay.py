@@ -12,15 +12,13 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.cache.attention import attending
-from helpers.cache.block_pool import OutOfBlocks, blocks_for
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate, replay
+from helpers.cache import OutOfBlocks, PagedCache, attending, blocks_for
+from helpers.decoding import generate, replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
-from helpers.measuring.trace import Compression, Trace
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.measuring import Trace
+from helpers.measuring.trace import Compression
+from helpers.models import load_reasoner, make_worksheets
 from tests.cache.test_paged_cache import shuffle
 from tests.eviction.test_eviction import poison
 from tests.families import VOCABULARY, build, plain
@@ -149,7 +147,7 @@ def test_a_random_model_s_replay_leaves_what_its_decoding_left(policy, selection
 @pytest.mark.parametrize("chunk", [1, 7, 128])
 @pytest.mark.parametrize("make", [llama, reasoner])
 def test_without_a_compressor_too_over_both_kinds_of_cache(make, chunk, monkeypatch):
-    monkeypatch.setattr("helpers.decoding.generate.CHUNK", chunk)
+    monkeypatch.setattr("helpers.decoding.loop.CHUNK", chunk)
     subject = make()
     generated = subject.generate(DynamicCache(config=subject.model.config), steps=60)
     for cache in (DynamicCache(config=subject.model.config), subject.new_cache()):

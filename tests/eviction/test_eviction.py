@@ -17,13 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.cache.attention import attending
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate, replay
+from helpers.arithmetic import KVShape
+from helpers.cache import PagedCache, attending
+from helpers.decoding import generate, replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS, group_scores, select
-from helpers.models.worksheets import make_worksheets
+from helpers.models import make_worksheets
 from tests.cache.test_attention import refused
 from tests.cache.test_paged_cache import shuffle
 from tests.families import VOCABULARY, WINDOW, build, plain

@@ -15,13 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.cache import row_store
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate
-from helpers.eviction import Compressor, TriAttention, triattention
-from helpers.eviction.triattention import score
-from helpers.models.loading import load_reasoner
+from helpers.arithmetic import KVShape
+from helpers.cache import PagedCache, row_store
+from helpers.decoding import generate
+from helpers.eviction import Compressor, TriAttention, score, triattention
+from helpers.models import load_reasoner
 from tests.families import EXPERTS, FAMILIES, build, plain
 
 ALL_OFFSETS = [2**i for i in range(17)]

@@ -14,16 +14,15 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from helpers.arithmetic.catalog import MODELS, GiB, MiB, find_model
-from helpers.arithmetic.footprint import KVShape, weights_bytes
+from helpers.arithmetic import MODELS, GiB, KVShape, MiB, find_model, weights_bytes
 from helpers.experiments import card_limit
 from helpers.experiments.bytes_per_sequence import scoring_bytes, slot_bytes
 from helpers.experiments.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
 from helpers.experiments.stand_ins import random_model
 from helpers.machine import address_space
 from helpers.machine.device import is_out_of_memory
-from helpers.measuring.costs import weight_bytes
-from helpers.records.card_limit import load_card_limit
+from helpers.measuring import weight_bytes
+from helpers.records import load_card_limit
 
 PLAIN = [
     name
@@ -188,7 +187,7 @@ def test_what_the_cap_leaves_is_asked_of_the_device(monkeypatch):
 ROOT = Path(__file__).parents[2]
 CAPPED = """
 import json, resource
-from helpers import card_limit
+from helpers.experiments import card_limit
 from helpers.experiments.card_limit import TINY, Plan, watch
 from helpers.arithmetic.catalog import MiB
 

@@ -8,12 +8,13 @@ import warnings
 import pytest
 import torch
 
-from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic import KVShape
 from helpers.experiments import head_variants
 from helpers.experiments.head_variants import EXAM, KV_HEADS, MARKS, concentration, grow, text_ids
 from helpers.experiments.train_reasoner import make_model
 from helpers.models.tokenizer import make_tokenizer
-from helpers.records.head_variants import PATH, load_head_variants
+from helpers.records import load_head_variants
+from helpers.records.head_variants import PATH
 
 SIZES = {"tokens": 9_000, "n_lines": 4, "device": "cpu"}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from helpers.eviction.triattention import score
+from helpers.eviction import score
 from helpers.experiments import memory_speed
 
 

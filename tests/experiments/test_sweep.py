@@ -6,12 +6,12 @@ from math import ceil
 import pytest
 import torch
 
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate
+from helpers.cache import PagedCache
+from helpers.decoding import generate
 from helpers.eviction import Compressor
 from helpers.experiments import sweep
 from helpers.experiments.sweep import Cell
-from helpers.measuring.comparisons import share_interval
+from helpers.measuring import share_interval
 
 SHEETS = 4
 

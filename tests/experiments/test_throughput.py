@@ -9,8 +9,7 @@ import warnings
 import pytest
 import torch
 
-from helpers.arithmetic.catalog import find_model
-from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic import KVShape, find_model
 from helpers.cache import paged_kernels
 from helpers.experiments import throughput, timed_decode
 from helpers.experiments.bytes_per_sequence import sequence_bytes, slot_bytes, weight_bytes_read
@@ -18,8 +17,9 @@ from helpers.experiments.report import new_report, save
 from helpers.experiments.stand_ins import append_random, random_model
 from helpers.experiments.throughput import BLOCK_SIZE, FULL, HALF, PROFILED, STATIC, TINY, TRI, WARM, Case, Plan
 from helpers.machine import device
-from helpers.measuring.costs import reachable_bytes, weight_bytes
-from helpers.records.throughput import load_throughput
+from helpers.measuring import weight_bytes
+from helpers.measuring.costs import reachable_bytes
+from helpers.records import load_throughput
 
 BANDWIDTH = 1e9
 TOKEN = 2 * 2 * 2 * 16 * 4  # bytes of one token's rows: K and V, 2 layers, 2 KV heads, head_dim 16, float32
@@ -332,7 +332,7 @@ def test_the_command_says_in_one_line_what_is_wrong(words, said, monkeypatch):
 
 
 def test_weights_that_do_not_fit_are_refused_before_they_are_made(monkeypatch):
-    monkeypatch.setattr("helpers.machine.device.free_memory", lambda device: 2**30)
+    monkeypatch.setattr("helpers.models.loading.free_memory", lambda device: 2**30)
     monkeypatch.setattr(throughput, "random_model", None)
     with pytest.raises(MemoryError, match="30.5 GiB for weights"):
         throughput.run(Plan("Qwen3-8B", find_model("Qwen3-8B").config), "cpu", "")

@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from helpers.arithmetic.catalog import find_model
+from helpers.arithmetic import find_model
 from helpers.arithmetic.holes import fill_holes, slide_forward
 from helpers.experiments import walls
 from helpers.experiments.walls import TINY, Heads, grid_lines, move_lines, order_lines

@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB
-from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic import KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB, KVShape
 from labs.student_copies import LABS, masters
 
 PAGES = sorted([*LABS.glob("*.md"), *LABS.glob("workshop/*.md")])

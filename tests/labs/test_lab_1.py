@@ -7,8 +7,18 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers.arithmetic.catalog import GB, MODELS, GiB, MiB, find_card
-from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, max_tokens, weights_bytes
+from helpers.arithmetic import (
+    GB,
+    MODELS,
+    GiB,
+    KVShape,
+    MemoryBudget,
+    MiB,
+    decode_ceiling,
+    find_card,
+    max_tokens,
+    weights_bytes,
+)
 from helpers.plots.budget import shares_of_cards
 from helpers.teaching.labs import lab_1
 from helpers.teaching.labs.lab_1_hand_sums import (

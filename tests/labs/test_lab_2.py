@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, quants
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.cache.kv_formats import encode
-from helpers.records.fidelity import load_table
+from helpers.arithmetic import KVShape
+from helpers.cache import encode
+from helpers.records import load_table
 from helpers.teaching.labs import lab_2, lab_2_packing
 
 MASTER = Path(__file__).parents[2] / "labs" / "masters" / "lab_2_turn_the_two_dials.ipynb"

@@ -5,7 +5,7 @@ from math import comb
 
 import pytest
 
-from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, expected_empty_blocks
+from helpers.cache import BlockPool, BlockTable, OutOfBlocks, expected_empty_blocks
 from helpers.teaching.attempts import Complaint, attempt, need, stage
 from helpers.teaching.labs import lab_3 as lab
 from helpers.teaching.labs.lab_3_own_pool import Pool, Table, Twins, filled, require_integrity

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from helpers.decoding.generate import replay
+from helpers.decoding import replay
 from helpers.eviction import H2O, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM
 from helpers.eviction.selection import SELECTIONS
 from helpers.experiments.contest import BLOCK_SIZE, INTERVAL, Contest, Verdict
-from helpers.models.loading import gold_ids, load_reasoner
+from helpers.models import gold_ids, load_reasoner
 from helpers.plots.leaderboard import Line, answers_and_blocks
-from helpers.records.sweep import load_sweep
+from helpers.records import load_sweep
 from helpers.teaching.attempts import Complaint
 from helpers.teaching.labs import lab_4 as lab
 from helpers.teaching.labs import policy_checks
@@ -412,7 +412,7 @@ def test_no_case_has_two_sizes_alike():
 # --- The contest -----------------------------------------------------------------------------------------------------
 def test_a_verdict_is_what_a_run_gives(course, contest):
     """Against a run of its own, sheet by sheet, from the first token of the prompt on."""
-    from helpers.cache.paged_cache import PagedCache
+    from helpers.cache import PagedCache
     from helpers.eviction import Compressor
 
     for policy, compact in ((StreamingLLM(), True), (StreamingLLM(), False), (Oracle(contest.sheets), True)):
@@ -455,7 +455,7 @@ def test_practice_and_judgement_share_no_worksheet(course, master):
 
 
 def load_sheets(count, seed, held_out=True):
-    from helpers.models.worksheets import make_worksheets
+    from helpers.models import make_worksheets
 
     return make_worksheets(count, 40, seed, held_out)
 

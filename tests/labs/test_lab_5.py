@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.cache import PagedCache
+from helpers.decoding import replay
 from helpers.eviction import Compressor, Policy, TriAttention
+from helpers.eviction import score as course_score
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import group_scores as course_groups
 from helpers.eviction.selection import select
-from helpers.eviction.triattention import score as course_score
 from helpers.experiments.contest import Contest
-from helpers.models.loading import gold_ids, load_reasoner
-from helpers.models.worksheets import make_worksheets
-from helpers.records.sweep import load_sweep
+from helpers.models import gold_ids, load_reasoner, make_worksheets
+from helpers.records import load_sweep
 from helpers.teaching.labs import lab_5 as lab
 from helpers.teaching.labs import lab_5_paper_score as paper
 from tests.house.lint_notebooks import output_text, outputs, source

@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.arithmetic.catalog import MiB
-from helpers.arithmetic.footprint import MemoryBudget
+from helpers.arithmetic import MemoryBudget, MiB
 from helpers.eviction import H2O, Compressor, StreamingLLM
 from helpers.experiments import service
 from helpers.experiments.service import Service, Settings
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import grade
+from helpers.models import grade, load_reasoner
 from helpers.plots.blocks import blocks_over_steps
-from helpers.records.service import DATA, TRACE_COLUMNS, load_evidence
+from helpers.records import load_evidence
+from helpers.records.service import DATA, TRACE_COLUMNS
 from helpers.teaching.labs import lab_6 as lab
 
 EVIDENCE = load_evidence()

@@ -8,11 +8,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.arithmetic.catalog import MODELS, GiB, MiB
-from helpers.arithmetic.footprint import KVShape, format_bytes
+from helpers.arithmetic import MODELS, GiB, KVShape, MiB, format_bytes
 from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
-from helpers.measuring.costs import layer_bytes, state_bytes
-from helpers.models.miniatures import WINDOW, filled_cache, miniature
+from helpers.measuring import layer_bytes, state_bytes
+from helpers.models import filled_cache, miniature
+from helpers.models.miniatures import WINDOW
 from helpers.plots import canvas, heads
 from helpers.teaching.lessons import lesson_02
 from helpers.widgets.heads import LENGTHS, redesign_frame

@@ -5,11 +5,26 @@ import io
 import pytest
 from matplotlib.figure import Figure
 
-from helpers.arithmetic.agents import Agent, bytes_of_agents
-from helpers.arithmetic.catalog import CARDS, GB, MODELS, TOOLS, GiB, find_card, find_model
-from helpers.arithmetic.footprint import KVShape, decode_ceiling, format_bytes, weights_bytes
-from helpers.arithmetic.layers import LayerKV
-from helpers.arithmetic.plan import Plan, spilled_speed, sum_over_tokens, weights_read
+from helpers.arithmetic import (
+    CARDS,
+    GB,
+    MODELS,
+    TOOLS,
+    Agent,
+    GiB,
+    KVShape,
+    LayerKV,
+    Plan,
+    bytes_of_agents,
+    decode_ceiling,
+    find_card,
+    find_model,
+    format_bytes,
+    spilled_speed,
+    weights_bytes,
+    weights_read,
+)
+from helpers.arithmetic.plan import sum_over_tokens
 from helpers.plots import agents as agent_plots
 from helpers.plots import budget as budget_plots
 from helpers.plots import speed as speed_plots

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
-from helpers.arithmetic.footprint import KVShape, max_tokens
+from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, max_tokens
 from helpers.experiments import fidelity
-from helpers.measuring.comparisons import share_interval
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.measuring import share_interval
+from helpers.models import load_reasoner, make_worksheets
 from helpers.plots import formats
-from helpers.records.fidelity import DATA, load_table
+from helpers.records import load_table
+from helpers.records.fidelity import DATA
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_04 as exercises
 from helpers.widgets import formats as controls

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.cache.block_pool import BlockPool, BlockTable
+from helpers.cache import BlockPool, BlockTable
 from helpers.plots import blocks
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_05 as exercises

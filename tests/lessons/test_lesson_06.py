@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.cache.block_pool import blocks_for, expected_empty_blocks
+from helpers.cache import blocks_for, expected_empty_blocks
 from helpers.plots import garage as plots
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_06 as exercises

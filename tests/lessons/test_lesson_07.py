@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers.arithmetic.catalog import MODELS
-from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic import MODELS, KVShape
 from helpers.arithmetic.holes import FILL, REUSE, SLIDE, WAYS, broken_habits, fill_holes, slide_forward, take_in
-from helpers.cache.attention import attend_with_grid
+from helpers.cache import attend_with_grid
 from helpers.machine.largest_tensor import largest_tensor
 from helpers.plots import walls as plots
-from helpers.records.walls import Way, load_walls
+from helpers.records import load_walls
+from helpers.records.walls import Way
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_07 as exercises
 from helpers.widgets import walls

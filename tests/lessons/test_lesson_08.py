@@ -13,20 +13,20 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.cache import PagedCache
+from helpers.decoding import replay
 from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
 from helpers.experiments import recall as recall_module
 from helpers.experiments import sweep as sweep_module
 from helpers.experiments.recall import Lookup, find_lookups, has_copy, lookup_weights, share_of_values
-from helpers.measuring.comparisons import share_interval
-from helpers.measuring.trace import Compression, Trace
-from helpers.models.loading import gold_ids, load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.measuring import Trace, share_interval
+from helpers.measuring.trace import Compression
+from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.plots import clocks, compression, queries
-from helpers.records.recall import RECALL_DATA, load_recall
-from helpers.records.sweep import DATA, load_sweep
+from helpers.records import load_recall, load_sweep
+from helpers.records.recall import RECALL_DATA
+from helpers.records.sweep import DATA
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets import compression as control

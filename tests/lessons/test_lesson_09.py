@@ -9,20 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers.arithmetic.catalog import KV_LAYOUTS, MODELS, GiB
-from helpers.arithmetic.footprint import KVShape
-from helpers.arithmetic.plan import Plan
+from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, Plan
 from helpers.arithmetic.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
-from helpers.cache.block_pool import blocks_for
+from helpers.cache import blocks_for
 from helpers.eviction import Compressor, Random, StreamingLLM
 from helpers.experiments import stacked_savings
 from helpers.experiments.stacked_savings import Levers, ask_four, predict_bytes, run_agents
-from helpers.measuring.trace import Compression, Trace
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import make_worksheets
+from helpers.measuring import Trace
+from helpers.measuring.trace import Compression
+from helpers.models import load_reasoner, make_worksheets
 from helpers.plots.levers import stacked
 from helpers.plots.memory import held_until_the_end
-from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, load_card_limit, read_card_limit
+from helpers.records import load_card_limit
+from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, read_card_limit
 from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.teaching.lessons import lesson_09 as exercises
 from helpers.widgets import live_run, own_plan, page

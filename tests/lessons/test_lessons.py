@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from helpers.arithmetic.catalog import MODELS, GiB, find_card
-from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
-from helpers.models.worksheets import make_worksheets
+from helpers.arithmetic import MODELS, GiB, KVShape, find_card, format_bytes, max_tokens, weights_bytes
+from helpers.models import make_worksheets
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 OVERHEAD = 0.75 * GiB

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.cache.paged_cache import PagedCache
-from helpers.measuring.comparisons import paired_difference, share_interval
+from helpers.arithmetic import KVShape
+from helpers.cache import PagedCache
+from helpers.measuring import Trace, paired_difference, share_interval
 from helpers.measuring.costs import reachable_bytes
-from helpers.measuring.trace import Compression, Trace
+from helpers.measuring.trace import Compression
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=300))

@@ -13,12 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from helpers.arithmetic.catalog import MODELS
-from helpers.cache.block_pool import blocks_for
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import generate
+from helpers.arithmetic import MODELS
+from helpers.cache import PagedCache, blocks_for
+from helpers.decoding import generate
 from helpers.eviction import Compressor, TriAttention
-from helpers.models.loading import load_model
+from helpers.models import load_model
 from tests.families import build, plain
 
 ON_GPU = torch.cuda.is_available()
@@ -104,8 +103,8 @@ class NoBFloat16(TorchDispatchMode):
 def run_in(dtype, tmp_path, text, monkeypatch):
     build(plain("qwen3", head_dim=16, vocab_size=300), torch.float32).save_pretrained(tmp_path / "small")
     byte_tokenizer().save_pretrained(tmp_path / "small")
-    monkeypatch.setattr("helpers.machine.device.pick_device", lambda: "cpu")
-    monkeypatch.setattr("helpers.machine.device.pick_dtype", lambda device: dtype)
+    monkeypatch.setattr("helpers.models.loading.pick_device", lambda: "cpu")
+    monkeypatch.setattr("helpers.models.loading.pick_dtype", lambda device: dtype)
     with NoBFloat16():
         loaded = load_model(str(tmp_path / "small"))
         policy = TriAttention.calibrate(loaded.model, loaded.text_ids(text))

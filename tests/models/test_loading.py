@@ -13,15 +13,12 @@ import pytest
 import torch
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
-from helpers.arithmetic.catalog import MODELS, GiB
-from helpers.arithmetic.footprint import KVShape, format_bytes
-from helpers.decoding.generate import generate
+from helpers.arithmetic import MODELS, GiB, KVShape, format_bytes
+from helpers.decoding import generate
 from helpers.machine.device import free_memory, pick_device, pick_dtype
-from helpers.measuring.costs import layer_bytes, state_bytes, weight_bytes
-from helpers.models import loading
-from helpers.models.loading import load_model, load_reasoner
+from helpers.measuring import layer_bytes, state_bytes, weight_bytes
+from helpers.models import load_model, load_reasoner, loading, make_worksheets
 from helpers.models.tokenizer import WORDS, make_tokenizer
-from helpers.models.worksheets import make_worksheets
 from helpers.widgets.memory import wall_frame
 from tests.families import FAMILIES, build, plain
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from helpers.decoding import answers
+from helpers.decoding import answers, generate
 from helpers.decoding.answers import complete, share_right
-from helpers.decoding.generate import generate
 from helpers.experiments import train_reasoner
+from helpers.models import grade, make_worksheets
 from helpers.models.tokenizer import WORDS, make_tokenizer
-from helpers.models.worksheets import WEIGHTS, grade, is_held_out, make_worksheets
+from helpers.models.worksheets import WEIGHTS, is_held_out
 from tests.families import build, plain
 
 N_LINES = [1, 2, 5, 16, 40, 48]

@@ -2,8 +2,7 @@
 
 import pytest
 
-from helpers.cache.block_pool import expected_empty_blocks
-from helpers.cache.kv_formats import bits_per_element
+from helpers.cache import bits_per_element, expected_empty_blocks
 from helpers.teaching.quiz import QUESTIONS, explain, grade
 from helpers.widgets import page
 from helpers.widgets import quiz as quiz_page

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from helpers.arithmetic.catalog import GiB
+from helpers.arithmetic import GiB
 from helpers.experiments.card_limit import BLOCKS, EVICTING, TINY, watch
 from helpers.records.card_limit import CardLimit, Run
 from helpers.widgets import card_limit

@@ -13,12 +13,21 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers import widgets
-from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card
-from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
-from helpers.measuring.trace import Trace
+from helpers.arithmetic import (
+    CARDS,
+    KV_LAYOUTS,
+    MODELS,
+    GiB,
+    KVShape,
+    find_card,
+    format_bytes,
+    max_tokens,
+    weights_bytes,
+)
+from helpers.measuring import Trace
 from helpers.plots import memory as plots
 from helpers.teaching.checks import check_number
-from helpers.widgets import live_run, page
+from helpers.widgets import live_run, page, prediction
 from helpers.widgets import memory as memory_controls
 
 
@@ -158,8 +167,8 @@ def shown(monkeypatch):
         entries.append(entry)
         return entry if display_id else None
 
-    monkeypatch.setattr(page, "display", display)
-    monkeypatch.setattr(live_run, "display", display)
+    for module in (live_run, page, prediction):
+        monkeypatch.setattr(module, "display", display)
     return entries
 
 
@@ -381,29 +390,29 @@ def test_a_live_page_offers_a_field(shown, live):
     ],
 )
 def test_the_verdict_on_a_guess(shown, live, typed, value, text):
-    prediction = widgets.Prediction("How many tokens?", "tokens")
+    asked = widgets.Prediction("How many tokens?", "tokens")
     shown[1].data.value = typed
-    prediction.reveal(value)
+    asked.reveal(value)
     assert verdict(shown) == text
 
 
 @pytest.mark.parametrize(("typed", "value"), [("24,500", 24_576), ("24,600", 24_576), ("99.9", 100)])
 def test_a_guess_that_is_nearly_right_is_not_1_times_wrong(shown, live, typed, value):
-    prediction = widgets.Prediction("How many tokens?", "tokens")
+    asked = widgets.Prediction("How many tokens?", "tokens")
     shown[1].data.value = typed
-    prediction.reveal(value)
+    asked.reveal(value)
     assert " 1 times" not in verdict(shown)
 
 
 def test_a_guess_typed_or_changed_after_the_result_is_shown_too(shown, live):
-    prediction = widgets.Prediction("How many tokens?", "tokens")
-    prediction.reveal(100)
+    asked = widgets.Prediction("How many tokens?", "tokens")
+    asked.reveal(100)
     assert verdict(shown) == "Result: 100 tokens."
     shown[1].data.value = "200"
     assert verdict(shown).startswith("You predicted 200 tokens.")
     shown[1].data.value = ""
     assert verdict(shown) == "Result: 100 tokens."
-    assert prediction.guess is None
+    assert asked.guess is None
 
 
 # --- Watching a run --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.generate import replay
+from helpers.decoding.loop import replay
 from helpers.eviction import Compressor, KeyNorm, Policy
 from helpers.models.loading import gold_ids, load_reasoner
 from helpers.models.worksheets import make_worksheets
