@@ -7,94 +7,20 @@ says where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 import torch
 from transformers import Cache
-from transformers.cache_utils import CacheLayerMixin
 
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
-from helpers.cache.paged_kernels import Blocks, Reader
+from helpers.cache.handover import last_keys, reading, take_mask_owner
+from helpers.cache.paged_kernels import Blocks
+from helpers.cache.paged_layer import PagedLayer
+from helpers.cache.places import Places, in_any_mode
 from helpers.cache.row_store import PLAIN, RowStore
-
-# How attention reads a step of one token: with a reader, where the rows lie; without one they are gathered for it.
-reading: ContextVar[Reader | None] = ContextVar("reading", default=None)
-# The keys that a PagedCache returned last, and where its rows lie if these are the new ones alone. Attention sees
-# tensors only; by these keys it knows whose they are.
-_last_keys: ContextVar[tuple[torch.Tensor, Blocks | None] | None] = ContextVar("last_keys", default=None)
-# Set when transformers asks a PagedCache for the sizes of the mask that it is about to make.
-_mask_is_ours: ContextVar[bool] = ContextVar("mask_is_ours", default=False)
-
-
-def in_any_mode(method: Callable) -> Callable:
-    """Run a method so that tensors it makes are ordinary ones, without gradients, whatever mode its caller is in.
-
-    A cache outlives the run that fills it. Tensors made in inference mode could not be changed after the run.
-    """
-
-    @wraps(method)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with torch.inference_mode(False), torch.no_grad():
-            return method(*args, **kwargs)
-
-    return wrapped
-
-
-def is_of_paged_cache(keys: torch.Tensor) -> bool:
-    """True for the keys that a ``PagedCache.update`` has just returned."""
-    last = _last_keys.get()
-    return last is not None and last[0] is keys
-
-
-def blocks_behind(keys: torch.Tensor) -> Blocks | None:
-    """Where the rows lie, if ``keys`` are the new ones that a ``PagedCache.update`` has just returned without them."""
-    last = _last_keys.get()
-    return last[1] if last is not None and last[0] is keys else None
-
-
-def take_mask_owner() -> bool:
-    """True, once, if a ``PagedCache`` was the last to be asked for the sizes of a mask, and has had no rows since."""
-    is_ours = _mask_is_ours.get()
-    _mask_is_ours.set(False)
-    return is_ours
-
-
-@dataclass
-class Places:
-    """Where a pass writes, and what a step of one token reads: tensors on the cache's device.
-
-    A recorded step needs them where they were when it was recorded: ``fill`` changes their contents alone.
-
-    Attributes:
-        slots: the slots of the new tokens, ``[batch, new]``.
-        tokens: which tokens these are, int32 ``[new]``.
-        block_table, lengths: as in ``Blocks``; None while no step is recorded.
-    """
-
-    slots: torch.Tensor
-    tokens: torch.Tensor
-    block_table: torch.Tensor | None = None
-    lengths: torch.Tensor | None = None
-
-    @classmethod
-    def of_one_token(cls, batch: int, width: int, device: torch.device | str) -> Places:
-        """Room for a step of one token per sequence, with block tables of ``width`` blocks."""
-        slots = torch.zeros(batch, 1, dtype=torch.long, device=device)
-        table = torch.zeros(batch, width, dtype=torch.int32, device=device)
-        return cls(slots, table.new_zeros(1), table, table.new_zeros(batch))
-
-    def fill(self, new: Places, block_table: torch.Tensor, length: int) -> None:
-        """Take over the places of a new token, the tables and the length."""
-        self.slots.copy_(new.slots)
-        self.tokens.copy_(new.tokens)
-        self.block_table[:, : block_table.shape[1]].copy_(block_table)
-        self.lengths.fill_(length)
 
 
 @dataclass(frozen=True)
@@ -119,45 +45,6 @@ class CacheStats:
     bytes_held: int
     bytes_alive: int
     bytes_reserved: int
-
-
-class PagedLayer(CacheLayerMixin):
-    """What transformers asks of one layer of a cache; everything is kept by the ``PagedCache``."""
-
-    supports_early_init = False
-
-    def __init__(self, cache: PagedCache, index: int) -> None:
-        super().__init__()
-        self.cache, self.index = cache, index
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing to do: the pool is there from the start."""
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple:
-        """As ``PagedCache.update``."""
-        return self.cache.update(key_states, value_states, self.index)
-
-    def get_seq_length(self) -> int:
-        """Tokens seen."""
-        return self.cache.tokens_seen
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """(rows after the next update, tokens that were seen and are no longer there)."""
-        _mask_is_ours.set(True)
-        alive, new = self.cache.alive(self.index), 0 if self.cache.places else query_length
-        return alive + new, self.cache.tokens_seen - alive
-
-    def get_max_length(self) -> int:
-        """-1, which is transformers' word for no limit: the pool is the limit."""
-        return -1
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """Refused: the last tokens of a cache from which rows were evicted need not be its last rows."""
-        raise ValueError("a PagedCache cannot be cropped; fork it before the tokens you may want to take back")
-
-    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Refused: beam search would have to copy whole sequences."""
-        raise ValueError("a PagedCache cannot be reordered, which beam search asks for; decode greedily or by sampling")
 
 
 class PagedCache(Cache):
@@ -234,10 +121,10 @@ class PagedCache(Cache):
         """
         self.write(key_states, value_states, layer_idx)
         if reading.get() is not None and self._can_be_read_in_place(layer_idx, key_states):
-            _last_keys.set((key_states, self.blocks(layer_idx)))
+            last_keys.set((key_states, self.blocks(layer_idx)))
             return key_states, value_states
         keys, values = self.read(layer_idx, key_states.dtype)
-        _last_keys.set((keys, None))
+        last_keys.set((keys, None))
         return keys, values
 
     @in_any_mode
