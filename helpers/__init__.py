@@ -1,1 +1,4 @@
-"""The course's code, one noun per file, read downwards: catalog, footprint, ..., measure, plots, widgets."""
+"""The course's code, in rooms; each imports only from those after it.
+
+widgets, teaching, experiments, engines, decoding, eviction, models, cache, plots, records, machine, measuring, arithmetic.
+"""
