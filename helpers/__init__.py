@@ -1,4 +1,5 @@
-"""The course's code, in rooms; each imports only from those after it.
+"""The course's code, in rooms; a room imports only from rooms after it in this list.
 
-widgets, teaching, experiments, engines, decoding, eviction, models, cache, plots, records, machine, measuring, arithmetic.
+widgets, teaching, experiments, engines, decoding, eviction, models, cache, plots, records, machine, measuring,
+arithmetic.
 """
