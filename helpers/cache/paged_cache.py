@@ -119,28 +119,18 @@ class PagedCache(Cache):
             OutOfBlocks: if the pool has too few blocks; then nothing has changed.
             ValueError: if the batch is of another size, or layers were evicted to different lengths.
         """
-        self.write(key_states, value_states, layer_idx)
+        self._write(key_states, value_states, layer_idx)
         if reading.get() is not None and self._can_be_read_in_place(layer_idx, key_states):
             last_keys.set((key_states, self.blocks(layer_idx)))
             return key_states, value_states
-        keys, values = self.read(layer_idx, key_states.dtype)
+        keys, values = (self._read(store, layer_idx, key_states.dtype) for store in self.stores)
         last_keys.set((keys, None))
         return keys, values
 
     @in_any_mode
     def write(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int) -> None:
         """As ``update``, without reading."""
-        if layer_idx == 0:
-            take_mask_owner()  # the mask of this pass is made, perhaps by transformers' own function
-            if self.places is None:
-                self._append(len(key_states), key_states.shape[2])
-        places = self.places or self._new
-        for store, states in zip(self.stores, (key_states, value_states), strict=True):
-            store.write(layer_idx, places.slots.flatten(), states.transpose(1, 2).flatten(0, 1))
-        self.token_of_slot[layer_idx][places.slots] = places.tokens[None, :, None]
-        if self.rows[layer_idx] is not None:
-            fresh = places.slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
-            self.rows[layer_idx] = torch.cat([self.rows[layer_idx], fresh], dim=-1)
+        self._write(key_states, value_states, layer_idx)
 
     @in_any_mode
     def reserve(self, places: Places) -> None:
@@ -218,9 +208,10 @@ class PagedCache(Cache):
         lives = torch.zeros(len(self.tables), self.pool.num_blocks, dtype=torch.bool, device=self.slots.device)
         for i in range(self.shape.n_layers):
             lives.scatter_(1, (self._rows(i) // self.pool.block_size).flatten(1), True)
-        self._table, freed = None, 0
+        freed = 0
         for table, live in zip(self.tables, lives.tolist(), strict=True):
             freed += table.release(i for i, block in enumerate(table.blocks) if not live[block])
+        self._note_tables()
         return freed
 
     @in_any_mode
@@ -297,7 +288,8 @@ class PagedCache(Cache):
 
     def _index_slots(self) -> None:
         """Note that the rows alive are all slots of the tables, in order."""
-        self.rows, self._table = [None] * self.shape.n_layers, None
+        self.rows = [None] * self.shape.n_layers
+        self._note_tables()
         self.slots = self._on_device([table.slots() for table in self.tables])  # [batch, alive]
 
     def _on_device(self, numbers: list, dtype: torch.dtype = torch.long) -> torch.Tensor:
@@ -305,6 +297,13 @@ class PagedCache(Cache):
         device = self.token_of_slot.device
         made = torch.tensor(numbers, dtype=dtype)
         return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
+
+    def _note_tables(self) -> None:
+        """Blocks have come or gone: the tables' tensor is out of date, and a sequence may lie in one piece, or not."""
+        self._table, size = None, self.pool.block_size
+        blocks = self.tables[0].blocks if len(self.tables) == 1 else []
+        in_one_piece = blocks and blocks == list(range(blocks[0], blocks[0] + len(blocks)))
+        self._first_slot = blocks[0] * size if in_one_piece else None
 
     def _block_table(self) -> torch.Tensor:
         """The tables, int32 ``[batch, blocks]``, made anew where blocks have come or gone."""
@@ -327,7 +326,11 @@ class PagedCache(Cache):
 
     def _read(self, store: RowStore, layer: int, dtype: torch.dtype) -> torch.Tensor:
         rows = self.rows[layer]
-        return store.read(layer, self.slots, dtype) if rows is None else store.read_per_head(layer, rows, dtype)
+        if rows is not None:
+            return store.read_per_head(layer, rows, dtype)
+        if self._first_slot is not None:
+            return store.read_in_place(layer, slice(self._first_slot, self._first_slot + self.slots.shape[1]), dtype)
+        return store.read(layer, self.slots, dtype)
 
     def _common_length(self) -> int:
         lengths = {self.alive(i) for i in range(self.shape.n_layers)}
@@ -339,6 +342,18 @@ class PagedCache(Cache):
         if needed > self.pool.num_free_blocks:
             raise OutOfBlocks(self.pool.num_held_blocks, self.pool.num_free_blocks, needed)
 
+    def _write(self, key_states: torch.Tensor, value_states: torch.Tensor, layer: int) -> None:
+        if layer == 0:
+            take_mask_owner()  # the mask of this pass is made, perhaps by transformers' own function
+            if self.places is None:
+                self._append(len(key_states), key_states.shape[2])
+        slots = (self.places or self._new).slots
+        for store, states in zip(self.stores, (key_states, value_states), strict=True):
+            store.write(layer, slots.flatten(), states.transpose(1, 2).flatten(0, 1))
+        if self.rows[layer] is not None:
+            fresh = slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
+            self.rows[layer] = torch.cat([self.rows[layer], fresh], dim=-1)
+
     def _append(self, batch: int, new: int) -> None:
         if batch != len(self.tables):
             raise ValueError(f"the batch has {batch} sequences; this cache was made for {len(self.tables)}")
@@ -349,14 +364,15 @@ class PagedCache(Cache):
             for source, target in table.append(new):
                 self._copy_block(sequence, source, target)
         if len(self.tables[0].blocks) > blocks_before:
-            self._table = None
+            self._note_tables()
         tokens = torch.arange(self.tokens_seen, self.tokens_seen + new, dtype=torch.int32, device=self.slots.device)
-        self._new = Places(self._on_device([table.slots(-new) for table in self.tables]), tokens)
+        self._new = Places(self._on_device([table.slots(-new) for table in self.tables]))
+        self.token_of_slot[:, self._new.slots] = tokens[:, None]  # in all layers: each will get a row of them
         self.slots = torch.cat([self.slots, self._new.slots], dim=1)
         self.tokens_seen += new
 
     def _copy_block(self, sequence: int, source: int, target: int) -> None:
-        size, self._table = self.pool.block_size, None
+        size = self.pool.block_size
         old, new = slice(source * size, (source + 1) * size), slice(target * size, (target + 1) * size)
         for store in self.stores:
             store.copy_slots(old, new)
@@ -364,6 +380,7 @@ class PagedCache(Cache):
         for slots in [self.slots, *(rows for rows in self.rows if rows is not None)]:
             own = slots[sequence]
             own[own // size == source] += (target - source) * size
+        self._note_tables()
 
     def _first_changes(self, alive: int) -> list[int]:
         """Per sequence the first place whose row compaction moves; ``alive`` where none does."""

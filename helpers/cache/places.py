@@ -1,4 +1,4 @@
-"""Where a pass writes: slots and tokens, at fixed places in memory while a step is recorded."""
+"""Where a pass writes, and what a step of one token reads; at fixed places in memory while a step is recorded."""
 
 from __future__ import annotations
 
@@ -32,12 +32,10 @@ class Places:
 
     Attributes:
         slots: the slots of the new tokens, ``[batch, new]``.
-        tokens: which tokens these are, int32 ``[new]``.
         block_table, lengths: as in ``Blocks``; None while no step is recorded.
     """
 
     slots: torch.Tensor
-    tokens: torch.Tensor
     block_table: torch.Tensor | None = None
     lengths: torch.Tensor | None = None
 
@@ -46,11 +44,10 @@ class Places:
         """Room for a step of one token per sequence, with block tables of ``width`` blocks."""
         slots = torch.zeros(batch, 1, dtype=torch.long, device=device)
         table = torch.zeros(batch, width, dtype=torch.int32, device=device)
-        return cls(slots, table.new_zeros(1), table, table.new_zeros(batch))
+        return cls(slots, table, table.new_zeros(batch))
 
     def fill(self, new: Places, block_table: torch.Tensor, length: int) -> None:
         """Take over the places of a new token, the tables and the length."""
         self.slots.copy_(new.slots)
-        self.tokens.copy_(new.tokens)
         self.block_table[:, : block_table.shape[1]].copy_(block_table)
         self.lengths.fill_(length)
