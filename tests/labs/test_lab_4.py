@@ -267,7 +267,7 @@ def test_nearest_later_right(asked):
 
 
 class Spare(Policy):
-    def begin(self, shape, prompt_length, held=()):
+    def begin(self, shape, prompt_length, token_index):
         self.first = prompt_length
 
     def score(self, layer, keys, position):
