@@ -103,7 +103,7 @@ class LlamaCpp(Engine):
             said = log.read_text(encoding="utf-8", errors="replace")
         if "address" not in answer:
             self.stop()
-            complaint = first_complaint(said) or answer.get("error") or "it ended without a word"
+            complaint = first_complaint(said) or answer.get("error") or "it ended without a word; memory may be out"
             raise ValueError(f"llama.cpp did not start: {complaint}")
         self._address, self._figures = urlsplit(answer["address"]).netloc, read_log(said)
         return self

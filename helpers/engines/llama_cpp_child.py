@@ -1,4 +1,4 @@
-"""llama.cpp's own process: run as a script, never imported by the course, and the only file that imports xllamacpp.
+"""llama.cpp's own process: run as a script, and the only file that imports xllamacpp.
 
 It reads one line of JSON from its standard input, starts the server, answers one line of JSON with the address (or with
 what went wrong), and then waits until its input ends: that is when the parent stops it, or has died in whatever way.
@@ -20,7 +20,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever C++ may print goes to the log, so that our answers stand alone
     try:
         server = start(json.loads(sys.stdin.readline()))
-    except (ImportError, RuntimeError) as error:
+    except Exception as error:  # whatever it is, the parent says it
         answer = {"error": str(error)}
     else:
         answer = {"address": server.listening_address}
