@@ -6,7 +6,7 @@ from math import comb
 import pytest
 
 from helpers.cache import BlockPool, BlockTable, OutOfBlocks, expected_empty_blocks
-from helpers.teaching.attempts import Complaint, attempt, need, stage
+from helpers.teaching.attempts import Complaint
 from helpers.teaching.labs import lab_3 as lab
 from helpers.teaching.labs.lab_3_own_pool import Pool, Table, Twins, filled, require_integrity
 
@@ -523,22 +523,6 @@ def test_the_random_calls_meet_all_there_is_to_meet():
             last = twins.calls[-1][:5] if twins.calls else "open"
             met.add((last, twins.course.num_held_blocks - held > 0, any(count > 1 for count in twins.pool.ref_count)))
     assert {("write", True, True), ("write", False, True), ("trunc", False, True), ("trunc", False, False)} <= met
-
-
-def test_an_attempt_lets_stubs_pass_and_names_the_rest():
-    assert attempt("double(2)", lambda x: 2 * x, 2) == 4
-    with pytest.raises(
-        Complaint, match=r"^at(0) raised IndexError: list index".replace("(", r"\(").replace(")", r"\)")
-    ):
-        attempt("at(0)", lambda: [][0])
-    with pytest.raises(OutOfBlocks):
-        attempt("take", lambda: take(Pool(1, 1), 2), passes=OutOfBlocks)
-
-
-def test_a_stage_says_what_its_finder_complains_of():
-    name, problem = stage("kinds", lambda x: need(x == 1, "it is not 1."), 2)
-    assert (name, problem()) == ("kinds", "it is not 1.")
-    assert stage("kinds", lambda: None)[1]() is None
 
 
 @pytest.mark.parametrize("case", [(4, 2, 2, 1), (6, 2, 3, 2), (8, 3, 4, 2), (6, 5, 2, 1)])

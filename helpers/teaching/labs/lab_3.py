@@ -16,8 +16,8 @@ from numbers import Real
 from typing import Any
 
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for, expected_empty_blocks
-from helpers.teaching.attempts import Complaint, attempt, need, stage
-from helpers.teaching.checks import check_stages
+from helpers.teaching.attempts import Complaint, attempt, need
+from helpers.teaching.checks import check_stages, stage
 from helpers.teaching.labs.lab_3_own_pool import (
     Pool,
     Table,

@@ -16,8 +16,8 @@ from helpers.eviction.selection import group_scores as course_groups
 from helpers.eviction.selection import select as course_select
 from helpers.eviction.triattention import score as course_score
 from helpers.experiments.contest import Contest
-from helpers.teaching.attempts import Complaint, attempt, need, stage
-from helpers.teaching.checks import check_stages
+from helpers.teaching.attempts import Complaint, attempt, need
+from helpers.teaching.checks import check_stages, stage
 from helpers.teaching.labs.lab_5_paper_score import (
     NEAR,
     QUARTER,
