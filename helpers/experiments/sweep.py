@@ -7,15 +7,11 @@ as data, with the machine and the versions, for the lessons to plot.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,12 +22,10 @@ from helpers.cache.paged_cache import PagedCache
 from helpers.decoding.loop import replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.selection import SELECTIONS
-from helpers.machine.description import describe_machine
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.models.loading import Loaded, gold_ids, load_reasoner
 from helpers.models.worksheets import Worksheet, make_worksheets
-from helpers.records.measured import RECORDS
 
-DATA = RECORDS / "sweep.json"
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # budgets, of the thought's length
 N_LINES, SEED, BATCH, INTERVAL, BLOCK_SIZE = 40, 3, 32, 32, 16
 CALIBRATION = {
@@ -176,19 +170,15 @@ def _like(full: TriAttention, **changes: Any) -> TriAttention:
 
 def main() -> None:
     """Run from the command line and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser("sweep", __doc__)
     parser.add_argument("--worksheets", type=int, default=96)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=DATA)
     options = parser.parse_args()
     started, batch = time.perf_counter(), prepare(0)
     found = sweep(options.worksheets, options.processes)
     strongest = calibrated().head_concentration()
-    report = {
-        "command": f"python -m helpers.experiments.sweep --worksheets {options.worksheets}",
-        "date": datetime.date.today().isoformat(),
+    measured = {
         "minutes": round((time.perf_counter() - started) / 60, 1),
-        "machine": describe_machine(),
         "worksheets": {"count": options.worksheets, "n_lines": N_LINES, "seed": SEED},
         "prompt_tokens": batch.prompt_length,
         "thought_tokens": batch.token_ids.shape[1] - batch.prompt_length,
@@ -201,8 +191,7 @@ def main() -> None:
         "concentration_all_bands": round(calibrated().concentration.mean().item(), 3),
         "cells": found,
     }
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=None).replace('{"policy"', '\n{"policy"') + "\n")
+    finish(new_report(command_of(parser, options)) | measured, options)
 
 
 if __name__ == "__main__":

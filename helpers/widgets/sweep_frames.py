@@ -47,18 +47,18 @@ def lookups_frame(sweep: Sweep) -> Frame:
 
 def recall_frame() -> Frame:
     """Share of look-ups right over the share that has a copy left in the head that looks up, all policies and modes."""
-    facts, cells = load_recall()
+    recall = load_recall()
+    facts, cells = recall.facts, recall.cells
     points = [(mode, cell.recall, cell.right) for (_, _, mode), cell in cells.items()]
     have, lack = sum(cell.with_copy for cell in cells.values()), sum(cell.without_copy for cell in cells.values())
     right_have = sum(cell.right_with_copy for cell in cells.values())
     right_lack = sum(cell.right_without_copy for cell in cells.values()) / lack
-    head, machine = facts["lookup_head"], facts["machine"]
+    head = facts["lookup_head"]
     caption = (
         f"Figure: marks, share of look-ups right over the share with a copy left in layer {head['layer']}, KV head "
         f"{head['kv_head']}: {len(points)} runs of {facts['lookups']:,} look-ups each, all policies and modes, half "
         f"and a quarter of the thought kept. The dashed line is the prediction. With a copy {right_have:,} of {have:,} "
-        f"came out right, without one {right_lack:.0%}. Measured on {machine['cpu']}, torch {machine['torch']}, "
-        f"{facts['date']}."
+        f"came out right, without one {right_lack:.0%}. Measured on {recall.made_on}."
     )
     return compression.recall_and_right(points, right_lack), caption
 
