@@ -234,7 +234,7 @@ def print_line(line: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run from the command line, print and save."""
-    parser = new_parser(__doc__)
+    parser = new_parser("card_limit", __doc__, for_gpu=True)
     parser.add_argument("--cap", type=float, default=CAP, help="GiB")
     parser.add_argument("--model", default=MODEL, help="a model of helpers/arithmetic/catalog.py")
     parser.add_argument("--weights", type=float, help=f"GiB of its weights; else what {WEIGHT_FORMAT} takes")
@@ -252,8 +252,7 @@ def main() -> None:
         if not isinstance(error, ValueError) and not is_wall(error):
             raise
         sys.exit(str(error).splitlines()[0])
-    command = command_of("helpers.experiments.card_limit", parser, options)
-    finish(report_of(plan, lines, options.device, command), options, "card_limit.json")
+    finish(report_of(plan, lines, options.device, command_of(parser, options)), options)
 
 
 def _plan_of(options: argparse.Namespace) -> Plan:

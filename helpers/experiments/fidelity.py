@@ -7,14 +7,10 @@ paired.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,10 +23,9 @@ from helpers.cache.block_pool import blocks_for
 from helpers.cache.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.cache.paged_cache import PagedCache
 from helpers.decoding.judged import BLOCK_SIZE, judge
-from helpers.machine.description import describe_machine
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.models.loading import Loaded, gold_and_length, load_reasoner
 from helpers.models.worksheets import WEIGHTS, Worksheet, make_worksheets
-from helpers.records.fidelity import DATA
 
 FORMATS = ("fp16", "q8_0", "fp8_e4m3", "q5_0", "q4_0", "nvfp4")
 N_LINES, SEED, BATCH = 40, 3, 32
@@ -144,24 +139,20 @@ def measure_pair(loaded: Loaded, sheets: Sequence[Worksheet], kv_format: tuple[s
 
 def main() -> None:
     """Run from the command line and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser("fidelity", __doc__)
     parser.add_argument("--worksheets", type=int, default=128)
-    parser.add_argument("--out", type=Path, default=DATA)
     options = parser.parse_args()
     loaded, sheets = load_reasoner(), make_worksheets(options.worksheets, N_LINES, SEED)
     token_ids, prompt_length = gold_and_length(loaded, sheets[:4])
     heard = listen(loaded.model, token_ids)
-    report = {
-        "command": f"python -m helpers.experiments.fidelity --worksheets {options.worksheets}",
-        "date": datetime.date.today().isoformat(),
-        "machine": describe_machine(),
+    measured = {
         "weights_sha256": weights_hash(),
         "worksheets": {"count": options.worksheets, "n_lines": N_LINES, "seed": SEED},
         "decoded_tokens": token_ids.shape[1] - prompt_length,
         "rows": {name: measure_rows(heard, name) for name in FORMATS},
         "pairs": [measure_pair(loaded, sheets, pair) for pair in tqdm(list(product(FORMATS, FORMATS)))],
     }
-    options.out.write_text(json.dumps(report).replace('{"k"', '\n{"k"') + "\n")
+    finish(new_report(command_of(parser, options)) | measured, options)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Resumable: what stands in the data already is not trained again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,14 +21,12 @@ import torch
 from helpers.arithmetic.footprint import KVShape
 from helpers.decoding.answers import complete
 from helpers.eviction import TriAttention
-from helpers.experiments.report import new_report, save
+from helpers.experiments.report import command_of, new_parser, new_report, save
 from helpers.experiments.train_reasoner import make_model, train
 from helpers.machine.device import pick_device
 from helpers.models.tokenizer import make_tokenizer
 from helpers.models.worksheets import grade, make_worksheets
-from helpers.records.measured import RECORDS
 
-OUT = RECORDS / "head_variants.json"
 KV_HEADS, SEEDS = (8, 4, 2, 1), 2
 TOKENS, LINES, BATCH_TOKENS = 4_500_000, 12, 4_000
 MARKS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the training after which R is taken
@@ -91,27 +88,30 @@ def grow(n_kv_heads: int, seed: int, tokens: int, n_lines: int, device: str) -> 
 
 def main() -> None:
     """Run from the command line and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser("head_variants", __doc__)
     parser.add_argument("--tokens", type=float, default=TOKENS)
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="trainings per number of KV heads")
     parser.add_argument("--device", default=pick_device())
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     sizes = {"tokens": int(options.tokens), "n_lines": options.lines, "device": options.device}
-    words = f"--tokens {sizes['tokens']} --lines {options.lines} --seeds {options.seeds}"
-    command = f"python -m helpers.experiments.head_variants {words}"
-    report = new_report(command, options.device) | {"lines": options.lines, "exam": EXAM, "text": TEXT, "variants": []}
-    if options.out.exists():
-        report["variants"] = json.loads(options.out.read_text())["variants"]
+    path = options.out or options.record
+    report = new_report(command_of(parser, options), options.device) | {
+        "lines": options.lines,
+        "exam": EXAM,
+        "text": TEXT,
+        "variants": [],
+    }
+    if path.exists():
+        report["variants"] = json.loads(path.read_text())["variants"]
     done = {(variant["n_kv_heads"], variant["seed"]) for variant in report["variants"]}
     todo = [pair for seed in range(options.seeds) for pair in ((heads, seed) for heads in KV_HEADS) if pair not in done]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         for job in as_completed([pool.submit(grow, *pair, **sizes) for pair in todo]):
             report["variants"].append(job.result())
             report["variants"].sort(key=lambda variant: (-variant["n_kv_heads"], variant["seed"]))
-            save(report, options.out)
+            save(report, path)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ token is. llama.cpp multiplies in other orders, and by queries that it quantizes
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,11 +18,9 @@ from tqdm import tqdm
 from helpers.engines.llama_cpp import LlamaCpp
 from helpers.engines.reasoner_gguf import write_reasoner_gguf
 from helpers.experiments.fidelity import N_LINES, SEED, weights_hash
-from helpers.experiments.report import save
-from helpers.machine.description import describe_machine
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.models.loading import Loaded, gold_and_length, load_reasoner
 from helpers.models.worksheets import Worksheet, grade, make_worksheets
-from helpers.records.llama_cpp_formats import LLAMA_CPP_DATA
 
 PAIRS = (
     ("fp16", "fp16"),
@@ -53,23 +49,21 @@ def measure_pair(path: Path, loaded: Loaded, sheets: Sequence[Worksheet], kv_for
 
 def main() -> None:
     """Run from the command line and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser("llama_cpp_formats", __doc__)
     parser.add_argument("--worksheets", type=int, default=60)
-    parser.add_argument("--out", type=Path, default=LLAMA_CPP_DATA)
     options = parser.parse_args()
     loaded, sheets = load_reasoner(), make_worksheets(options.worksheets, N_LINES, SEED)
     with tempfile.TemporaryDirectory() as folder:
         path = write_reasoner_gguf(Path(folder) / "reasoner.gguf")
         pairs = [measure_pair(path, loaded, sheets, pair) for pair in tqdm(PAIRS)]
-    report = {
-        "command": f"python -m helpers.experiments.llama_cpp_formats --worksheets {options.worksheets}",
-        "date": datetime.date.today().isoformat(),
-        "machine": describe_machine() | {"xllamacpp": version("xllamacpp")},
+    head = new_report(command_of(parser, options))
+    head["machine"]["xllamacpp"] = version("xllamacpp")
+    facts = {
         "weights_sha256": weights_hash(),
         "worksheets": {"count": options.worksheets, "n_lines": N_LINES, "seed": SEED},
         "pairs": pairs,
     }
-    save(report, options.out)
+    finish(head | facts, options)
 
 
 if __name__ == "__main__":

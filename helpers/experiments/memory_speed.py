@@ -1,4 +1,4 @@
-"""How quick the memory system is: ``make bench`` prints one table, and saves it.
+"""How quick the memory system is: ``python -m helpers.experiments.memory_speed`` prints one table, and saves it.
 
 Every figure is a ratio of medians taken in one run, one candidate after the other, since times vary from run to run.
 The weights are random: time does not depend on them.
@@ -6,12 +6,10 @@ The weights are random: time does not depend on them.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +23,7 @@ from helpers.cache.paged_cache import PagedCache
 from helpers.eviction import H2O, Compressor, SnapKV
 from helpers.eviction.triattention import score
 from helpers.eviction.triattention_by_definition import score_as_defined
-from helpers.experiments.report import Row, new_report, save
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.stand_ins import (
     HEAD_DIM,
     N_HEADS,
@@ -37,9 +35,8 @@ from helpers.experiments.stand_ins import (
     small_model,
 )
 from helpers.measuring.costs import median_seconds, reachable_bytes
-from helpers.records.measured import RECORDS
+from helpers.records.memory_speed import Row
 
-DATA = RECORDS / "memory_speed.json"
 LENGTHS = (512, 2048, 8192, 32768)
 BUDGET, INTERVAL = 2048, 128
 OFFSETS = [2**i for i in range(17)]
@@ -141,9 +138,8 @@ def _step_seconds(model: Any, caches: dict[str, Any], repeats: int = REPEATS) ->
 
 def main() -> None:
     """Run, print and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=DATA)
-    out = parser.parse_args().out
+    parser = new_parser("memory_speed", __doc__)
+    options = parser.parse_args()
     parts: list[Callable[[], Iterator[Row]]] = [lambda: decoding(small_model()), scoring, compression]
     rows = []
     for part in parts:
@@ -152,7 +148,7 @@ def main() -> None:
             verdict = {None: "", True: "reached", False: "MISSED"}[row.reached]
             print(f"{row.what:68} {row.figure:58} {row.goal:20} {verdict}", flush=True)
         gc.collect()
-    save(new_report("make bench") | {"rows": [asdict(row) for row in rows]}, out)
+    finish(new_report(command_of(parser, options)) | {"rows": [asdict(row) for row in rows]}, options)
 
 
 if __name__ == "__main__":

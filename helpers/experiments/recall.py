@@ -7,13 +7,9 @@ as data, with the machine and the versions, for the lessons to plot.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +19,10 @@ from helpers.cache.attention import attending
 from helpers.eviction import POLICIES, Compressor
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.sweep import INTERVAL, N_LINES, SEED, Cell, prepare, reasoner, subject
-from helpers.machine.description import describe_machine
 from helpers.models.worksheets import Worksheet
-from helpers.records.measured import RECORDS
 
-DATA = RECORDS / "recall.json"
 SHARES = (0.5, 0.25)
 
 
@@ -154,17 +148,14 @@ def measure(cell: Cell, head: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def report(cells: Iterable[Cell]) -> dict[str, Any]:
-    """All cells, with how they were made."""
+def measure_all(cells: Iterable[Cell]) -> dict[str, Any]:
+    """All cells, and what they have in common."""
     batch = prepare(0)
     lookups = find_lookups(batch.sheets[:8])
     weights = lookup_weights(reasoner().model, batch.token_ids[:8], batch.prompt_length, lookups)
     layer, query_head = divmod(int(weights.argmax()), weights.shape[1])
     head = layer, query_head // (weights.shape[1] // reasoner().shape.n_kv_heads)
     return {
-        "command": "python -m helpers.experiments.recall",
-        "date": datetime.date.today().isoformat(),
-        "machine": describe_machine(),
         "worksheets": {"count": len(batch.sheets), "n_lines": N_LINES, "seed": SEED},
         "interval": INTERVAL,
         "lookups": len(find_lookups(batch.sheets)),
@@ -184,12 +175,10 @@ def _values() -> torch.Tensor:
 
 def main() -> None:
     """Run from the command line and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=DATA)
-    out = parser.parse_args().out
-    text = json.dumps(report(Cell(*each) for each in product(POLICIES, SHARES, SELECTIONS)))
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(text.replace('{"policy"', '\n{"policy"') + "\n")
+    parser = new_parser("recall", __doc__)
+    options = parser.parse_args()
+    measured = measure_all(Cell(*each) for each in product(POLICIES, SHARES, SELECTIONS))
+    finish(new_report(command_of(parser, options)) | measured, options)
 
 
 if __name__ == "__main__":

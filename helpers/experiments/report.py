@@ -1,11 +1,13 @@
-"""What all experiments share: the command line, the head of a report, and where it is saved."""
+"""What all experiments share: the command line, the head of a report, and the record that it becomes.
+
+``helpers/experiments/NAME.py``, run as ``python -m helpers.experiments.NAME``, writes ``helpers/records/NAME.json``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import datetime
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,40 @@ import torch
 
 from helpers.machine.description import describe_device
 from helpers.machine.device import is_cuda, pick_device
-from helpers.records.measured import RECORDS
+from helpers.records.measured import FOLDER
 
 CHOICES = ("cuda", "cpu")
+
+
+def new_parser(name: str, doc: str, for_gpu: bool = False) -> argparse.ArgumentParser:
+    """The command line of an experiment, with what all have: where to save.
+
+    Args:
+        name: of the experiment's file, and of its record.
+        doc: the file's docstring, of which the first line is shown.
+        for_gpu: True where only a GPU's figures make a record: the device can be chosen then, and a size for a trial.
+    """
+    parser = argparse.ArgumentParser(f"python -m helpers.experiments.{name}", description=doc.splitlines()[0])
+    parser.set_defaults(record=FOLDER / f"{name}.json", for_gpu=for_gpu)
+    when = "a full run on cuda" if for_gpu else "it"
+    parser.add_argument(
+        "--out", type=Path, help=f"where to save; by default {when} becomes helpers/records/{name}.json"
+    )
+    if for_gpu:
+        parser.add_argument("--device", choices=CHOICES, default="cuda" if pick_device() == "cuda" else "cpu")
+        parser.add_argument("--tiny", action="store_true", help="a size that takes seconds, to see that it runs")
+    return parser
+
+
+def command_of(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """The command line that repeats a run: the device, if there is a choice, and what differs from the defaults."""
+    words = [parser.prog]
+    for name, value in vars(options).items():
+        if name == "out" or (name != "device" and value == parser.get_default(name)):
+            continue
+        values = "" if value is True else " ".join(map(str, value if isinstance(value, list) else [value]))
+        words.append(f"--{name.replace('_', '-')} {values}".strip())
+    return " ".join(words)
 
 
 def new_report(command: str, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -24,35 +57,10 @@ def new_report(command: str, device: str | torch.device = "cpu") -> dict[str, An
     return {"command": command, "date": today, "machine": describe_device(device)}
 
 
-def save(report: dict[str, Any], path: Path) -> None:
-    """Write a report as JSON."""
-    path.write_text(json.dumps(report, indent=1) + "\n")
-
-
-def new_parser(description: str) -> argparse.ArgumentParser:
-    """A command line with what all measurements have: the device, a size that takes seconds, and where to save."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--device", choices=CHOICES, default="cuda" if pick_device() == "cuda" else "cpu")
-    parser.add_argument("--tiny", action="store_true", help="a size that takes seconds, to see that it runs")
-    parser.add_argument("--out", type=Path, help="where to save; by default a full run on cuda goes to helpers/records")
-    return parser
-
-
-def command_of(module: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
-    """The command line that repeats a run: what differs from the defaults, and the device in any case."""
-    words = [f"python -m {module} --device {options.device}"]
-    for name, value in vars(options).items():
-        if name in ("device", "out") or value == parser.get_default(name):
-            continue
-        values = "" if value is True else " ".join(map(str, value if isinstance(value, list) else [value]))
-        words.append(f"--{name.replace('_', '-')} {values}".strip())
-    return " ".join(words)
-
-
-def finish(report: dict[str, Any], options: argparse.Namespace, name: str) -> None:
-    """Save a report where the options say; a tiny run, or one on a CPU, only where a place is named."""
-    is_the_real_one = is_cuda(options.device) and not options.tiny
-    path = options.out or (RECORDS / name if is_the_real_one else None)
+def finish(report: dict[str, Any], options: argparse.Namespace) -> None:
+    """Save a report where the options say; with no place named it becomes the record, if it is worth one."""
+    is_the_real_one = not options.for_gpu or (is_cuda(options.device) and not options.tiny)
+    path = options.out or (options.record if is_the_real_one else None)
     if path is None:
         print("not saved: only a full run on cuda goes to helpers/records; name a place with --out")
         return
@@ -60,11 +68,14 @@ def finish(report: dict[str, Any], options: argparse.Namespace, name: str) -> No
     print(f"saved to {path}")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: what was compared, the ratio, and the goal where there is one."""
+def save(report: dict[str, Any], path: Path) -> None:
+    """Write a report as JSON: an entry per line, and of a list each of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = (f"{json.dumps(name)}: {_in_lines(value)}" for name, value in report.items())
+    path.write_text("{\n" + ",\n".join(entries) + "\n}\n", encoding="utf-8")
 
-    what: str
-    figure: str
-    goal: str = ""
-    reached: bool | None = None
+
+def _in_lines(value: Any) -> str:
+    if not isinstance(value, list | tuple) or not value:
+        return json.dumps(value)
+    return "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"

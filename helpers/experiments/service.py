@@ -9,13 +9,9 @@ The service admits a request as soon as the pool has room for its prompt. What t
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -29,12 +25,12 @@ from helpers.cache.block_pool import OutOfBlocks, blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.decoding.loop import end_tokens, predict_next
 from helpers.eviction import Compressor
-from helpers.machine.description import describe_machine
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.measuring.costs import weight_bytes
 from helpers.measuring.trace import Trace
 from helpers.models.loading import Loaded, load_reasoner
 from helpers.models.worksheets import Worksheet, grade, make_worksheets
-from helpers.records.service import BLOCK_SIZE, DATA, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS
+from helpers.records.service import BLOCK_SIZE, EVERY, POOL_BYTES, REQUESTS, TRACE_COLUMNS
 
 N_LINES, SEED = 20, 56  # the worksheet that everybody asks about
 LONGEST = 240  # tokens that a request may decode; a thought that goes astray need not end by itself
@@ -284,18 +280,12 @@ def as_data(request: Request) -> dict[str, Any]:
 
 def main() -> None:
     """Run the evening from the command line and save it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=DATA)
-    out = parser.parse_args().out
+    parser = new_parser("service", __doc__)
+    options = parser.parse_args()
     found = evening()
-    facts = {
-        "command": "python -m helpers.experiments.service",
-        "date": datetime.date.today().isoformat(),
-        "machine": describe_machine(),
-        "arrivals": {"requests": REQUESTS, "every": EVERY, "n_lines": N_LINES, "seed": SEED},
-    }
-    out.write_text(json.dumps(facts | found) + "\n", encoding="utf-8")
     print(*found["log"], sep="\n")
+    arrivals = {"requests": REQUESTS, "every": EVERY, "n_lines": N_LINES, "seed": SEED}
+    finish(new_report(command_of(parser, options)) | {"arrivals": arrivals} | found, options)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,11 @@ as data, with the machine and the versions, for the lessons to plot.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,14 +19,12 @@ from tqdm import tqdm
 
 from helpers.cache.block_pool import blocks_for
 from helpers.decoding.judged import BLOCK_SIZE, Exam
-from helpers.eviction import POLICIES, Compressor, Policy, Subject, TriAttention, is_variant
+from helpers.eviction import POLICIES, SHOWN, Compressor, Policy, Subject, TriAttention, is_variant
 from helpers.eviction.selection import SELECTIONS
-from helpers.machine.description import describe_machine
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.models.loading import Loaded, gold_ids, load_reasoner
 from helpers.models.worksheets import Worksheet, make_worksheets
-from helpers.records.measured import RECORDS
 
-DATA = RECORDS / "sweep.json"
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # budgets, of the thought's length
 N_LINES, SEED, BATCH, INTERVAL = 40, 3, 32, 32
 CALIBRATION = {
@@ -134,19 +128,15 @@ def _join(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run from the command line and save."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser("sweep", __doc__)
     parser.add_argument("--worksheets", type=int, default=96)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=DATA)
     options = parser.parse_args()
     started, batch = time.perf_counter(), prepare(0)
     found = sweep(options.worksheets, options.processes)
     strongest = calibrated().head_concentration()
-    report = {
-        "command": f"python -m helpers.experiments.sweep --worksheets {options.worksheets}",
-        "date": datetime.date.today().isoformat(),
+    measured = {
         "minutes": round((time.perf_counter() - started) / 60, 1),
-        "machine": describe_machine(),
         "worksheets": {"count": options.worksheets, "n_lines": N_LINES, "seed": SEED},
         "prompt_tokens": batch.prompt_length,
         "thought_tokens": batch.token_ids.shape[1] - batch.prompt_length,
@@ -157,10 +147,10 @@ def main() -> None:
         "calibration": CALIBRATION,
         "concentration_top_2_bands": [[round(x, 3) for x in layer] for layer in strongest.tolist()],
         "concentration_all_bands": round(calibrated().concentration.mean().item(), 3),
+        "shown": SHOWN,
         "cells": found,
     }
-    options.out.parent.mkdir(exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=None).replace('{"policy"', '\n{"policy"') + "\n")
+    finish(new_report(command_of(parser, options)) | measured, options)
 
 
 if __name__ == "__main__":

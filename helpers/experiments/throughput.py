@@ -31,19 +31,19 @@ from helpers.cache.paged_kernels import READERS
 from helpers.decoding.recorded_step import DecodeStep
 from helpers.eviction import Compressor
 from helpers.experiments.bytes_per_sequence import format_of, sequence_bytes, weight_bytes_read
-from helpers.experiments.report import Row, command_of, finish, new_parser, new_report
+from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.stand_ins import TINY_CONFIG, append_random, random_model, random_policy
 from helpers.experiments.timed_decode import GATHER, GATHERING, Timing, Way, decode, find_way
 from helpers.machine.device import busiest, copy_bandwidth, free_bytes, pick_dtype, release
 from helpers.measuring.costs import weight_bytes
 from helpers.models.loading import require_memory
+from helpers.records.memory_speed import Row
 from helpers.records.throughput import FULL, TRI
 
 HALF, STATIC = "full attention, half the tokens", "full attention, in place"
 SHAPE, TOKENS, BUDGETS = "Qwen3-8B", 32768, (1024, 2048, 3072, 4096)
 INTERVAL, BLOCK_SIZE, CYCLES = 128, 16, 3
 WARM, PROFILED = 8, 4  # steps before the timed ones, and steps whose parts are looked at behind them
-EMPTY_ROWS = 16  # with so few a step costs its weights and its launches, and nothing else
 SPARE = 32  # one part in so many of the memory is left for what cannot be counted beforehand
 GOAL_BUDGET = 3072
 MEANING = {
@@ -185,20 +185,6 @@ def bytes_each(model: Any, case: Case, way: Way) -> int:
     return sequence_bytes(model, case.rows, BLOCK_SIZE, bool(case.budget), way.reader is None)
 
 
-def empty_step(model: Any, bandwidth: float, way: Way = GATHERING) -> dict[str, float]:
-    """A step of one sequence whose cache weighs next to nothing: the weights, and the program around them."""
-    cache = PagedCache.for_model(
-        model, blocks_for(EMPTY_ROWS + 5 * WARM, BLOCK_SIZE), BLOCK_SIZE, format_of(model.dtype)
-    )
-    append_random(cache, model, EMPTY_ROWS)
-    how = {"reader": way.reader}
-    if way.reader is not None:
-        how["step"] = DecodeStep(model, cache, EMPTY_ROWS + 5 * WARM, way.recorded)
-    decode(model, cache, 1, WARM, **how)
-    seconds = decode(model, cache, 1, 4 * WARM, **how).seconds / (4 * WARM)
-    return {"step_seconds": seconds, "floor_seconds": weight_bytes_read(model) / bandwidth}
-
-
 def table(model: Any, plan: Plan, bandwidth: float, way: Way = GATHERING) -> Iterator[dict[str, Any]]:
     """The lines, as they are measured. ``equal`` and ``largest`` say which comparison a line belongs to.
 
@@ -265,7 +251,7 @@ def run(plan: Plan, device: str, command: str, reader: str | None = None) -> dic
     print(f"weights {format_bytes(weight_bytes(model))}, copies at {bandwidth / GB:,.1f} GB/s", flush=True)
     way = find_way(model, reader)
     print(f"a step: {way.name}{', recorded' if way.recorded else ''}", *way.refused.items(), sep="; ", flush=True)
-    lines, empty = [], empty_step(model, bandwidth, way)
+    lines = []
     for line in table(model, plan, bandwidth, way):
         print_line(line)
         lines.append(line)
@@ -274,13 +260,13 @@ def run(plan: Plan, device: str, command: str, reader: str | None = None) -> dic
         print(f"{row.what:45} {row.figure:28} {row.goal:14} {'reached' if row.reached else 'MISSED'}")
     facts = {"weights": "random", "dtype": str(dtype).removeprefix("torch."), "weight_bytes": weight_bytes(model)}
     head = new_report(command, device) | {"plan": asdict(plan), "model": facts, "meaning": MEANING}
-    measured = {"way": asdict(way), "copy_bandwidth": bandwidth, "empty_step": empty, "lines": lines}
+    measured = {"way": asdict(way), "copy_bandwidth": bandwidth, "lines": lines}
     return head | measured | {"goals": [asdict(row) for row in reached]}
 
 
 def main() -> None:
     """Run from the command line, print and save."""
-    parser = new_parser(__doc__)
+    parser = new_parser("throughput", __doc__, for_gpu=True)
     parser.add_argument("--shape", default=SHAPE, help="a model of helpers/arithmetic/catalog.py")
     parser.add_argument("--tokens", type=int, default=TOKENS)
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
@@ -291,11 +277,10 @@ def main() -> None:
     parser.add_argument("--memory", type=float, help="GiB beside the weights, to play a smaller card")
     options = parser.parse_args()
     try:
-        command = command_of("helpers.experiments.throughput", parser, options)
-        report = run(_plan_of(options), options.device, command, options.reader)
+        report = run(_plan_of(options), options.device, command_of(parser, options), options.reader)
     except (ValueError, MemoryError) as error:
         sys.exit(str(error))
-    finish(report, options, "throughput.json")
+    finish(report, options)
 
 
 def _plan_of(options: argparse.Namespace) -> Plan:

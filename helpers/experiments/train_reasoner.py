@@ -18,8 +18,6 @@ evenly, or short worksheets are forgotten (93.5% at 16 lines, where 3 million to
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import random
 import time
 from collections.abc import Callable
@@ -34,7 +32,7 @@ from transformers import DynamicCache, Qwen3Config, Qwen3ForCausalLM
 
 from helpers.decoding.answers import share_right
 from helpers.decoding.loop import generate
-from helpers.machine.description import describe_machine
+from helpers.experiments.report import command_of, new_report, save
 from helpers.machine.device import pick_device
 from helpers.models.tokenizer import make_tokenizer
 from helpers.models.worksheets import WEIGHTS, make_worksheets
@@ -243,21 +241,21 @@ def examine(model: Any, tokenizer: Any, count: int = 200) -> dict[str, Any]:
     }
 
 
-def write_report(out: Path, model: Any, progress: Progress, exam: dict[str, Any], hiding_tokens: int) -> None:
+def write_report(
+    out: Path, command: str, model: Any, progress: Progress, exam: dict[str, Any], hiding_tokens: int
+) -> None:
     """Write ``training.json`` and the model card beside the weights."""
-    report = {
-        "date": datetime.date.today().isoformat(),
+    report = new_report(command, model.device) | {
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens": progress.tokens,
         "hiding_tokens": hiding_tokens,
         "steps": progress.step,
         "minutes": round(progress.seconds / 60, 1),
         "longest_worksheet_lines": progress.longest,
-        "machine": describe_machine(),
         "exam": exam,
         "history_tokens_lines_loss": progress.history,
     }
-    (out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
+    save(report, out / "training.json")
     exact = ", ".join(f"{share:.1%} at {n} lines" for n, share in exam["exact_by_lines"].items())
     blind = exam["exact_40_lines_last_32_tokens_visible"]
     (out / "README.md").write_text(CARD.format(exact=exact, blind=f"{blind:.1%}", **report))
@@ -284,7 +282,7 @@ def _load(checkpoint: Path, model: Any, optimizers: list) -> Progress:
 
 def main() -> None:
     """Train from the command line."""
-    parser = argparse.ArgumentParser(description="Train the reasoner.")
+    parser = argparse.ArgumentParser("python -m helpers.experiments.train_reasoner", description="Train the reasoner.")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--tokens", type=float, default=9e6, help="of the first round")
     parser.add_argument("--hiding-tokens", type=float, default=4e6, help="of the second round")
@@ -296,7 +294,8 @@ def main() -> None:
     model, tokenizer, progress = train(
         options.out, rounds[0], options.lines, options.batch_tokens, options.device, rounds[1]
     )
-    write_report(options.out, model, progress, examine(model, tokenizer), progress.tokens - rounds[0])
+    command, exam = command_of(parser, options), examine(model, tokenizer)
+    write_report(options.out, command, model, progress, exam, progress.tokens - rounds[0])
 
 
 if __name__ == "__main__":

@@ -85,18 +85,6 @@ def free_bytes(device: str | torch.device, limit: int | None = None) -> int:
     return free if limit is None else min(free, limit)
 
 
-def peak_bytes(device: str | torch.device, run: Callable[[], Any]) -> int | None:
-    """The most bytes that one call holds on a GPU on top of what was there; None on a CPU, where nobody counts them."""
-    if not is_cuda(device):
-        return None
-    release(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    run()
-    synchronize(device)
-    return torch.cuda.max_memory_allocated(device) - before
-
-
 def busiest(device: str | torch.device, run: Callable[[], Any], most: int = 8) -> dict[str, Any]:
     """Where the time of one call goes: what the device was busy with, by PyTorch's profiler.
 

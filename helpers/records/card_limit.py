@@ -1,18 +1,13 @@
-"""The thought that is watched to its death, read back. No torch is needed."""
+"""A thought that is watched until memory is out: a cache that grows, one of blocks, one that evicts."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import KVShape, max_tokens
-from helpers.records.measured import RECORDS, Measured
-
-CARD_LIMIT = RECORDS / "card_limit.json"  # written by ``python -m helpers.experiments.card_limit``
-
+from helpers.records.measured import Measured, read
 
 GROWING, BLOCKS, EVICTING = "full attention, a cache that grows", "full attention, blocks", "TriAttention, blocks"
 
@@ -77,9 +72,9 @@ def read_card_limit(report: dict[str, Any]) -> CardLimit:
 
 
 @cache
-def load_card_limit(path: Path = CARD_LIMIT) -> CardLimit:
+def load_card_limit() -> CardLimit:
     """The recorded runs."""
-    return read_card_limit(json.loads(path.read_text(encoding="utf-8")))
+    return read_card_limit(read("card_limit"))
 
 
 def _run(line: dict[str, Any]) -> Run:

@@ -1,18 +1,13 @@
-"""The saved table of KV formats, read back: what each pair of formats costs the reasoner. No torch is needed."""
+"""What KV formats cost the reasoner in answers, for every pair of them, one for K and one for V."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 from helpers.arithmetic.catalog import KV_LAYOUTS
 from helpers.measuring.comparisons import Answers
-from helpers.records.measured import RECORDS
-
-DATA = RECORDS / "fidelity.json"  # written by ``python -m helpers.experiments.fidelity``
+from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
@@ -41,10 +36,9 @@ class Pair(Answers):
 
 
 @dataclass(frozen=True)
-class Table:
-    """The saved table: ``facts`` on how it was made (relative errors of rows among them), and its pairs."""
+class Table(Measured):
+    """The saved table: its pairs, and among its facts the relative errors of rows."""
 
-    facts: dict[str, Any]
     pairs: dict[tuple[str, str], Pair]
 
     def find(self, kv_format: str | tuple[str, str]) -> Pair:
@@ -61,8 +55,8 @@ class Table:
 
 
 @cache
-def load_table(path: Path = DATA) -> Table:
-    """Read a table that ``python -m helpers.experiments.fidelity`` has written."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
+def load_table() -> Table:
+    """The saved table."""
+    facts = read("fidelity")
     pairs = [Pair(**line | {"right": tuple(d == "1" for d in line["right"])}) for line in facts.pop("pairs")]
     return Table(facts, {(pair.k, pair.v): pair for pair in pairs})

@@ -1,18 +1,14 @@
-"""Reasoners that grew up with other numbers of KV heads, read back. No torch is needed."""
+"""Reasoners that grew up with other numbers of KV heads: their answers, and R while they learned."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from helpers.measuring.comparisons import Answers
-from helpers.records.measured import RECORDS, Measured
-
-PATH = RECORDS / "head_variants.json"  # written by ``python -m helpers.experiments.head_variants``
+from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,16 @@ class HeadVariants(Measured):
         return [variant for variant in self.variants if variant.n_kv_heads == n_kv_heads]
 
 
+def read_head_variants(report: dict[str, Any]) -> HeadVariants:
+    """The trainings of a report of ``helpers.experiments.head_variants``."""
+    facts = {name: value for name, value in report.items() if name != "variants"}
+    return HeadVariants(facts, tuple(_variant(line, facts["lines"]) for line in report["variants"]))
+
+
 @cache
-def load_head_variants(path: Path = PATH) -> HeadVariants:
-    """Read the saved trainings."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    variants = facts.pop("variants")
-    return HeadVariants(facts, tuple(_variant(line, facts["lines"]) for line in variants))
+def load_head_variants() -> HeadVariants:
+    """The saved trainings."""
+    return read_head_variants(read("head_variants"))
 
 
 def _variant(line: dict[str, Any], n_lines: int) -> Variant:

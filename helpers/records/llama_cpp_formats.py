@@ -1,17 +1,12 @@
-"""The saved answers of the reasoner in llama.cpp, by format of its KV cache, read back. No torch is needed."""
+"""Answers of the reasoner when llama.cpp runs it, by format of the KV cache."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 from helpers.measuring.comparisons import Answers
-from helpers.records.measured import RECORDS
-
-LLAMA_CPP_DATA = RECORDS / "llama_cpp_formats.json"  # written by ``python -m helpers.experiments.llama_cpp_formats``
+from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,16 @@ class EnginePair(Answers):
     kv_mib: float
 
 
+@dataclass(frozen=True)
+class LlamaCppFormats(Measured):
+    """All pairs, by format of K and of V."""
+
+    pairs: dict[tuple[str, str], EnginePair]
+
+
 @cache
-def load_llama_cpp_formats(path: Path = LLAMA_CPP_DATA) -> tuple[dict[str, Any], dict[tuple[str, str], EnginePair]]:
-    """Read the saved answers: how they were made, and the pairs by format of K and of V."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
+def load_llama_cpp_formats() -> LlamaCppFormats:
+    """The saved answers."""
+    facts = read("llama_cpp_formats")
     pairs = [EnginePair(**line | {"right": tuple(d == "1" for d in line["right"])}) for line in facts.pop("pairs")]
-    return facts, {(pair.k, pair.v): pair for pair in pairs}
+    return LlamaCppFormats(facts, {(pair.k, pair.v): pair for pair in pairs})

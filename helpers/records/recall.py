@@ -1,20 +1,15 @@
-"""The saved recall data, read back: look-ups whose value was still there. No torch is needed."""
+"""Look-ups by what the head that looks up had left: was the value still there, did it come out."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
 
-from helpers.records.measured import RECORDS
-
-RECALL_DATA = RECORDS / "recall.json"  # written by ``python -m helpers.experiments.recall``
+from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
-class Recall:
+class Lookups:
     """Look-ups of one cell of the recall data: did the head that looks up have a copy of the value, did it come out.
 
     Attributes:
@@ -42,12 +37,19 @@ class Recall:
         return (self.right_with_copy + self.right_without_copy) / (self.with_copy + self.without_copy)
 
 
+@dataclass(frozen=True)
+class Recall(Measured):
+    """The saved recall data: its cells by policy, share and selection mode."""
+
+    cells: dict[tuple[str, float, str], Lookups]
+
+
 @cache
-def load_recall(path: Path = RECALL_DATA) -> tuple[dict[str, Any], dict[tuple[str, float, str], Recall]]:
-    """Read the saved recall data: how it was made, and its cells by policy, share and selection mode."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
+def load_recall() -> Recall:
+    """The saved recall data."""
+    facts = read("recall")
     cells = {}
     for cell in facts.pop("cells"):
         key = cell.pop("policy"), cell.pop("share"), cell.pop("selection")
-        cells[key] = Recall(without_copy=facts["lookups"] - cell["with_copy"], **cell)
-    return facts, cells
+        cells[key] = Lookups(without_copy=facts["lookups"] - cell["with_copy"], **cell)
+    return Recall(facts, cells)

@@ -1,29 +1,25 @@
-"""What was left of the service that died, read back: log, memory, its requests' traces. No torch is needed."""
+"""What was left of the service that died: its log, its memory, its requests' traces."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.catalog import MiB
 from helpers.measuring.trace import Trace
-from helpers.records.measured import RECORDS
+from helpers.records.measured import Measured, read
 
-DATA = RECORDS / "service.json"  # written by ``python -m helpers.experiments.service``
 POOL_BYTES, BLOCK_SIZE = 6 * MiB, 16  # of the service's pool
 REQUESTS, EVERY = 16, 14  # how many came that evening, and the steps between two of them
 TRACE_COLUMNS = ("tokens_seen", "tokens_alive", "blocks_held", "bytes_held")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Measured):
     """What was left.
 
     Attributes:
-        facts: how the run was made: command, date, machine, settings.
         log: the log, line by line; the last line is the error.
         process_bytes: resident memory of the process at five moments: ``imports``, ``weights``, ``pool``, ``ready``
             and ``died``.
@@ -33,7 +29,6 @@ class Evidence:
         traces: per request, its run; pass i of it was in step ``arrived + i``. No seconds were kept.
     """
 
-    facts: dict[str, Any]
     log: list[str]
     process_bytes: dict[str, int]
     weights_bytes: int
@@ -41,17 +36,11 @@ class Evidence:
     arrived: list[int]
     traces: list[Trace]
 
-    @property
-    def made_on(self) -> str:
-        """Machine, versions and date, for a caption."""
-        machine = self.facts["machine"]
-        return f"{machine['cpu']}, torch {machine['torch']}, {self.facts['date']}"
-
 
 @cache
-def load_evidence(path: Path = DATA) -> Evidence:
-    """Read what ``python -m helpers.experiments.service`` saved."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
+def load_evidence() -> Evidence:
+    """What the evening on which it died has left."""
+    facts = read("service")
     requests = facts.pop("requests")
     names = ("log", "process_bytes", "weights_bytes", "pool_bytes")
     found = {name: facts.pop(name) for name in names}

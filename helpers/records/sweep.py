@@ -1,17 +1,13 @@
-"""The saved sweeps, read back: policies, budgets and selection modes on the reasoner. No torch is needed."""
+"""Policies, budgets and selection modes on the reasoner."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from helpers.measuring.comparisons import Answers
-from helpers.records.measured import RECORDS
-
-DATA = RECORDS / "sweep.json"  # written by ``python -m helpers.experiments.sweep``
+from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,23 @@ class Result(Answers):
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A saved sweep: ``facts`` on how it was made, and its results."""
+class Sweep(Measured):
+    """A saved sweep: its results by policy, share, selection mode, and whether survivors were slid together."""
 
-    facts: dict[str, Any]
     results: dict[tuple[str, float, str, bool], Result]
+
+    @property
+    def shown(self) -> list[str]:
+        """The policies that pictures show, in the register's order; the others make a table."""
+        return self.facts["shown"]
+
+    @property
+    def everywhere(self) -> list[str]:
+        """Those of them that were run at all budgets: no variants of another."""
+        shares = {share for _, share, _, _ in self.results}
+        return [
+            name for name in self.shown if shares == {share for policy, share, _, _ in self.results if policy == name}
+        ]
 
     def find(self, policy: str, share: float, selection: str, compact: bool = True) -> Result:
         """The result of one cell.
@@ -55,18 +63,11 @@ class Sweep:
             raise ValueError(f"the sweep has no cell {key}; run python -m helpers.experiments.sweep")
         return self.results[key]
 
-    @property
-    def made_on(self) -> str:
-        """Machine, versions and date, for a caption."""
-        machine, date = self.facts["machine"], self.facts["date"]
-        versions = f"torch {machine['torch']}, transformers {machine['transformers']}"
-        return f"{machine['cpu']}, {machine['cores']} cores, {versions}, {date}"
-
 
 @cache
-def load_sweep(path: Path = DATA) -> Sweep:
-    """Read the saved sweep."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
+def load_sweep() -> Sweep:
+    """The saved sweep."""
+    facts = read("sweep")
     cells = facts.pop("cells")
     return Sweep(facts, {_key(cell): _result(cell) for cell in cells})
 

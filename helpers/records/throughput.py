@@ -1,17 +1,14 @@
-"""The saved throughput table, read back: decoded tokens per second with and without eviction. No torch is needed."""
+"""Decoded tokens per second with and without eviction."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.records.measured import RECORDS, Measured
+from helpers.records.measured import Measured, read
 
-PATH = RECORDS / "throughput.json"  # written by ``python -m helpers.experiments.throughput``
 FULL, TRI = "full attention", "TriAttention"
 
 
@@ -76,13 +73,18 @@ class Throughput(Measured):
         return tri.tokens_per_second / full.tokens_per_second, full.bytes_held / tri.bytes_held
 
 
-@cache
-def load_throughput(path: Path = PATH) -> Throughput:
-    """Read the saved table."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    lines = [line for line in facts.pop("lines") if "error" not in line]
+def read_throughput(report: dict[str, Any]) -> Throughput:
+    """The table of a report of ``helpers.experiments.throughput``, without the lines that ran out of memory."""
+    facts = {name: value for name, value in report.items() if name != "lines"}
+    lines = [line for line in report["lines"] if "error" not in line]
     equal, largest = ([_line(line) for line in lines if line[which]] for which in ("equal", "largest"))
     return Throughput(facts, tuple(equal), tuple(largest))
+
+
+@cache
+def load_throughput() -> Throughput:
+    """The saved table."""
+    return read_throughput(read("throughput"))
 
 
 def _line(line: dict[str, Any]) -> Line:

@@ -1,17 +1,13 @@
-"""The price of the two walls on a published layer, read back. No torch is needed."""
+"""The price of the grid of attention weights on a published layer."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.records.measured import RECORDS, Measured
-
-WALLS = RECORDS / "walls.json"  # written by ``python -m helpers.experiments.walls``
+from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,17 @@ class Walls(Measured):
     decoded: list[Price]
 
 
+def read_walls(report: dict[str, Any]) -> Walls:
+    """The prices of a report of ``helpers.experiments.walls``."""
+    parts = ("prompt", "decoded token")
+    facts = {name: value for name, value in report.items() if name not in parts}
+    return Walls(facts, *(_prices(report[part]) for part in parts))
+
+
 @cache
-def load_walls(path: Path = WALLS) -> Walls:
+def load_walls() -> Walls:
     """The recorded prices."""
-    report = json.loads(path.read_text(encoding="utf-8"))
-    prompt, decoded = (_prices(report.pop(part)) for part in ("prompt", "decoded token"))
-    return Walls(report, prompt, decoded)
+    return read_walls(read("walls"))
 
 
 def _prices(lines: list[dict[str, Any]]) -> list[Price]:

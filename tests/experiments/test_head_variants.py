@@ -14,7 +14,8 @@ from helpers.experiments.head_variants import EXAM, KV_HEADS, MARKS, concentrati
 from helpers.experiments.train_reasoner import make_model
 from helpers.models.tokenizer import make_tokenizer
 from helpers.records import load_head_variants
-from helpers.records.head_variants import PATH
+from helpers.records.head_variants import read_head_variants
+from helpers.records.measured import read
 
 SIZES = {"tokens": 9_000, "n_lines": 4, "device": "cpu"}
 
@@ -86,12 +87,12 @@ def test_what_is_saved_is_not_trained_again(tmp_path, monkeypatch):
     assert trained[0][2] == {"tokens": 5_000, "n_lines": 12, "device": "cpu"}
     saved = json.loads(out.read_text())
     assert [line["n_kv_heads"] for line in saved["variants"]] == list(KV_HEADS)
-    assert saved["command"].endswith("--tokens 5000 --lines 12 --seeds 1")
+    assert saved["command"].endswith("head_variants --tokens 5000.0 --seeds 1 --device cpu")
 
 
 # --- The data --------------------------------------------------------------------------------------------------------
 def test_the_data_are_read_back_as_they_were_saved():
-    report, data = json.loads(PATH.read_text()), load_head_variants()
+    report, data = read("head_variants"), load_head_variants()
     assert data.kv_heads == list(KV_HEADS)
     assert len({len(data.of(n)) for n in KV_HEADS}) == 1
     for line, variant in zip(report["variants"], data.variants, strict=True):
@@ -102,20 +103,18 @@ def test_the_data_are_read_back_as_they_were_saved():
         assert variant.concentration[-1] == (line["concentration"][-1]["tokens"], pytest.approx(sum(heads) / 32))
 
 
-def test_worksheets_that_never_grew_are_none(tmp_path):
-    report = json.loads(PATH.read_text())
+def test_worksheets_that_never_grew_are_none():
+    report = read("head_variants")
     report["variants"] = report["variants"][:1]
     report["variants"][0]["history_tokens_lines_loss"] = [[100, 4, 1.0], [200, 11, 0.5]]
-    (tmp_path / "x.json").write_text(json.dumps(report))
-    assert load_head_variants(tmp_path / "x.json").variants[0].grown_after is None
+    assert read_head_variants(report).variants[0].grown_after is None
     report["variants"][0]["history_tokens_lines_loss"].append([300, 12, 0.5])
-    (tmp_path / "y.json").write_text(json.dumps(report))
-    assert load_head_variants(tmp_path / "y.json").variants[0].grown_after == 300
+    assert read_head_variants(report).variants[0].grown_after == 300
 
 
 def test_lesson_08_says_of_r_in_training_what_the_data_say():
     """Untrained, R rises from layer to layer; then it falls to half or less of its mean, and does not come back."""
-    for line in json.loads(PATH.read_text())["variants"]:
+    for line in read("head_variants")["variants"]:
         layers = [sum(layer) / len(layer) for layer in line["concentration"][0]["R"]]
         assert layers == sorted(layers)
     for variant in load_head_variants().variants:

@@ -18,7 +18,7 @@ def record():
 
 
 def test_it_was_made_with_this_reasoner_on_the_table_s_own_worksheets(record):
-    facts, pairs = record
+    facts, pairs = record.facts, record.pairs
     table = load_table().facts
     assert facts["weights_sha256"] == weights_hash() == table["weights_sha256"]
     of_both = [{key: f["worksheets"][key] for key in ("n_lines", "seed")} for f in (facts, table)]
@@ -31,7 +31,7 @@ def test_it_was_made_with_this_reasoner_on_the_table_s_own_worksheets(record):
 @pytest.mark.parametrize("kv_format", llama_cpp_formats.PAIRS, ids="-".join)
 def test_llama_cpp_and_the_course_s_own_formats_agree(record, kv_format):
     """The same worksheets, so the difference is paired; it is not told apart from none."""
-    pair = record[1][kv_format]
+    pair = record.pairs[kv_format]
     ours = load_table().find(kv_format).right[: len(pair.right)]
     difference, half_width = paired_difference(pair.right, ours)
     assert abs(difference) <= max(half_width, 1 / len(ours))

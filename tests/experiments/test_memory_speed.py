@@ -1,12 +1,11 @@
 """The bench measures what it says: its naive score is the definition, its bytes are the caches' own; goals are met."""
 
-import json
-
 import pytest
 import torch
 
 from helpers.eviction import score
 from helpers.experiments import memory_speed
+from helpers.records import load_memory_speed
 
 
 def test_the_naive_score_and_the_quick_one_are_one_score():
@@ -31,8 +30,8 @@ def test_the_decode_rows_name_both_caches_and_all_their_bytes(monkeypatch):
 
 
 def test_the_saved_run_reached_every_goal():
-    saved = json.loads(memory_speed.DATA.read_text())
-    goals = [row for row in saved["rows"] if row["goal"]]
+    saved = load_memory_speed()
+    goals = [row for row in saved.rows if row.goal]
     assert len(goals) == 5
-    assert [row["what"] for row in goals if not row["reached"]] == []
-    assert saved["machine"]["torch"] and saved["machine"]["threads"] >= 1
+    assert [row.what for row in goals if not row.reached] == []
+    assert saved.facts["machine"]["torch"] and saved.facts["machine"]["threads"] >= 1

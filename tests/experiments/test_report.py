@@ -1,6 +1,5 @@
 """Reports name the machine and the command that repeats them, and are saved where they should be."""
 
-import argparse
 import json
 
 import pytest
@@ -16,46 +15,68 @@ def test_a_cpu_s_facts_ask_no_gpu():
     assert "driver" not in made["machine"]
 
 
-@pytest.fixture
-def parser():
-    parser = report.new_parser("What it does.\n\nMore.")
+def parser_of(for_gpu):
+    parser = report.new_parser("x", "What it does.\n\nMore.", for_gpu)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2])
     return parser
 
 
+ON_CPU = "--device cpu"
+
+
 @pytest.mark.parametrize(
-    ("words", "command"),
+    ("words", "said"),
     [
-        ([], "python -m helpers.x --device cpu"),
-        (["--tiny"], "python -m helpers.x --device cpu --tiny"),
-        (["--budgets", "3", "4"], "python -m helpers.x --device cpu --budgets 3 4"),
-        (["--budgets", "1", "2", "--batch-size", "8"], "python -m helpers.x --device cpu --batch-size 8"),
-        (["--out", "/somebody/s/folder"], "python -m helpers.x --device cpu"),
+        ("", ""),
+        ("--budgets 3 4", "--budgets 3 4"),
+        ("--budgets 1 2 --batch-size 8", "--batch-size 8"),
+        ("--out /somebody/s/folder", ""),
+        (ON_CPU, ON_CPU),
+        (f"{ON_CPU} --tiny", f"{ON_CPU} --tiny"),
+        (f"{ON_CPU} --budgets 1 2 --batch-size 8", f"{ON_CPU} --batch-size 8"),
+        (f"--budgets 3 4 {ON_CPU}", f"{ON_CPU} --budgets 3 4"),
     ],
 )
-def test_the_command_repeats_the_run_and_names_nobody_s_folder(parser, words, command):
-    options = parser.parse_args(["--device", "cpu", *words])
-    assert report.command_of("helpers.x", parser, options) == command
+def test_the_command_repeats_the_run_and_names_nobody_s_folder(words, said):
+    parser = parser_of(for_gpu=ON_CPU in words)
+    options = parser.parse_args(words.split())
+    command = report.command_of(parser, options)
+    assert command == f"python -m helpers.experiments.x {said}".strip()
     again = parser.parse_args(command.split()[3:])
     assert vars(again) | {"out": None} == vars(options) | {"out": None}
 
 
 @pytest.mark.parametrize(
-    ("device", "tiny", "named", "saved"),
+    ("words", "saved"),
     [
-        ("cpu", False, False, None),
-        ("cuda", True, False, None),
-        ("cuda", False, False, "x.json"),
-        ("cpu", True, True, "own.json"),
-        ("cuda", False, True, "own.json"),
+        (None, "x.json"),
+        (["--device", "cpu"], None),
+        (["--device", "cuda", "--tiny"], None),
+        (["--device", "cuda"], "x.json"),
+        (["--device", "cpu", "--tiny", "--out"], "own.json"),
+        (["--device", "cuda", "--out"], "own.json"),
     ],
 )
-def test_only_a_full_run_on_a_gpu_is_saved_among_the_data(device, tiny, named, saved, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report, "RECORDS", tmp_path)
-    options = argparse.Namespace(device=device, tiny=tiny, out=tmp_path / "own.json" if named else None)
-    report.finish({"a": 1}, options, "x.json")
+def test_what_only_a_gpu_s_figures_make_a_record_of_is_saved_from_a_full_run_on_one(
+    words, saved, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(report, "FOLDER", tmp_path)
+    words, for_gpu = words or [], words is not None
+    place = [str(tmp_path / "own.json")] if "--out" in words else []
+    report.finish({"a": 1}, parser_of(for_gpu).parse_args([*words, *place]))
     assert [path.name for path in tmp_path.iterdir()] == ([saved] if saved else [])
     assert ("not saved" in capsys.readouterr().out) == (saved is None)
     if saved:
         assert json.loads((tmp_path / saved).read_text()) == {"a": 1}
+
+
+def test_a_record_is_laid_out_in_lines_that_can_be_compared(tmp_path):
+    saved = {"a": {"b": [1, 2]}, "cells": [{"c": [1.5, None]}, {"c": []}], "none": [], "log": ["x", "y"]}
+    path = tmp_path / "folder" / "x.json"
+    report.save(saved, path)
+    assert path.read_text().splitlines() == [
+        "{", '"a": {"b": [1, 2]},', '"cells": [', '{"c": [1.5, null]},', '{"c": []}', "],",
+        '"none": [],', '"log": [', '"x",', '"y"', "]", "}",
+    ]  # fmt: skip
+    assert json.loads(path.read_text()) == saved

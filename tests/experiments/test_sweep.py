@@ -1,6 +1,5 @@
 """The sweep: what a cell counts, held against free running, and the saved figures against what must follow."""
 
-import json
 from dataclasses import replace
 from math import ceil
 
@@ -13,13 +12,14 @@ from helpers.eviction import POLICIES, SHOWN, Compressor
 from helpers.experiments import sweep
 from helpers.experiments.sweep import Cell
 from helpers.measuring import share_interval
+from helpers.records.measured import read
 
 SHEETS = 4
 
 
 @pytest.fixture(scope="module")
 def saved():
-    return json.loads(sweep.DATA.read_text())
+    return read("sweep")
 
 
 @pytest.fixture

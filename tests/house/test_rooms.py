@@ -34,6 +34,7 @@ NEED_TORCH = {
     "teaching": {
         "labs.lab_4",
         "labs.lab_5",
+        "labs.lab_5_choose",
         "labs.lab_5_paper_score",
         "labs.lab_6",
         "labs.policy_checks",

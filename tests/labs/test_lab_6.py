@@ -1,7 +1,6 @@
 """Lab 6: the evidence is what the service still does, its checks name wrong diagnoses, and its prose holds."""
 
 import io
-import json
 import re
 from dataclasses import replace
 
@@ -14,7 +13,8 @@ from helpers.experiments.service import Service, Settings
 from helpers.models import grade, load_reasoner
 from helpers.plots.blocks import blocks_over_steps
 from helpers.records import load_evidence
-from helpers.records.service import DATA, TRACE_COLUMNS
+from helpers.records.measured import FOLDER, read
+from helpers.records.service import TRACE_COLUMNS
 from helpers.teaching.labs import lab_6 as lab
 
 EVIDENCE = load_evidence()
@@ -57,10 +57,10 @@ def test_the_traces_come_out_again_as_saved(evening):
 
 
 def test_the_saved_file_says_how_it_was_made_and_is_small():
-    saved = json.loads(DATA.read_text())
+    saved = read("service")
     assert saved["command"] == "python -m helpers.experiments.service"
     assert saved["machine"]["torch"] and saved["date"]
-    assert DATA.stat().st_size < 60_000
+    assert (FOLDER / "service.json").stat().st_size < 60_000
     assert EVIDENCE.pool_bytes == service.POOL_BYTES
     assert "torch" in EVIDENCE.made_on
 
@@ -76,7 +76,7 @@ def test_the_process_s_memory_in_the_log_is_what_was_weighed():
 def test_what_is_recorded_has_the_form_of_what_is_saved(monkeypatch):
     monkeypatch.setattr(service, "REQUESTS", 2)
     monkeypatch.setattr(service.Service, "run", lambda self, steps=None: evening_of_three_steps(self))
-    found, saved = service.evening(), json.loads(DATA.read_text())
+    found, saved = service.evening(), read("service")
     assert set(found) < set(saved)
     assert set(found["process_bytes"]) == set(saved["process_bytes"])
     assert [set(request) for request in found["requests"]] == [set(saved["requests"][0])]

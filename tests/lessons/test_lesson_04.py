@@ -14,7 +14,7 @@ from helpers.measuring import share_interval
 from helpers.models import load_reasoner, make_worksheets
 from helpers.plots import formats
 from helpers.records import load_table
-from helpers.records.fidelity import DATA
+from helpers.records.measured import FOLDER
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_04 as exercises
 from helpers.widgets import formats as controls
@@ -132,7 +132,7 @@ def test_a_pair_that_was_not_measured_is_named():
     with pytest.raises(ValueError, match="bf16.*measured are .*q8_0"):
         load_table().find("bf16")
     assert load_table().find("q8_0") is load_table().find(("q8_0", "q8_0"))
-    assert DATA.stat().st_size < 100_000
+    assert (FOLDER / "fidelity.json").stat().st_size < 100_000
 
 
 # --- Figures ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from helpers.cache import attend_with_grid
 from helpers.machine.largest_tensor import largest_tensor
 from helpers.plots import walls as plots
 from helpers.records import load_walls
-from helpers.records.walls import Way
+from helpers.records.walls import Way, read_walls
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_07 as exercises
 from helpers.widgets import walls
@@ -168,17 +168,15 @@ def test_prices_are_drawn_in_milliseconds_and_bytes():
 
 # --- The price on a published layer ----------------------------------------------------------------------------------
 def walls_line(length, way, seconds=None, largest=None, error=None):
-    sizes = {"length": length, "queries": length, "grid_bytes": 4 * length**2, "peak_bytes": None}
+    sizes = {"length": length, "queries": length, "grid_bytes": 4 * length**2}
     return sizes | {"way": way, "seconds": seconds, "largest": largest, "error": error}
 
 
-def test_prices_are_read_back_side_by_side(tmp_path):
+def test_prices_are_read_back_side_by_side():
     lines = [walls_line(64, "with the grid", 0.5, 4096), walls_line(64, "without", 0.125, 1024)]
     lines += [walls_line(128, "with the grid", error="no memory"), walls_line(128, "without", 0.25, 2048)]
     report = {"machine": {"device": "cuda", "gpu": "a card", "torch": "2.13.0"}, "date": "2026-11-22"}
-    path = tmp_path / "walls.json"
-    path.write_text(json.dumps(report | {"prompt": lines, "decoded token": lines[:2], "order": []}))
-    found = load_walls(path)
+    found = read_walls(report | {"prompt": lines, "decoded token": lines[:2]})
     assert found.made_on == "a card, torch 2.13.0, 2026-11-22"
     short, long = found.prompt
     assert (short.length, short.grid_bytes, short.ratios) == (64, 16_384, (4, 4))

@@ -1,7 +1,6 @@
 """Lesson 08: what its figures draw, the data behind them, its control, its exercises' mistakes, and its prose."""
 
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -17,8 +16,6 @@ from helpers.cache import PagedCache
 from helpers.decoding import replay
 from helpers.eviction import SHOWN, Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
-from helpers.experiments import recall as recall_module
-from helpers.experiments import sweep as sweep_module
 from helpers.experiments.recall import Lookup, find_lookups, has_copy, lookup_weights, share_of_values
 from helpers.measuring import Trace, share_interval
 from helpers.measuring.trace import Compression
@@ -26,8 +23,7 @@ from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.plots import clocks, compression, queries
 from helpers.plots.canvas import RED
 from helpers.records import load_recall, load_sweep
-from helpers.records.recall import RECALL_DATA
-from helpers.records.sweep import DATA
+from helpers.records.measured import read
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets import compression as control
@@ -175,8 +171,7 @@ def test_blocks_freed_stand_under_the_line_of_compaction():
 
 # --- Saved data ------------------------------------------------------------------------------------------------------
 def test_what_is_read_is_what_was_saved(sweep):
-    assert (DATA, RECALL_DATA) == (sweep_module.DATA, recall_module.DATA)
-    raw = json.loads(DATA.read_text())
+    raw = read("sweep")
     assert len(sweep.results) == len(raw["cells"])
     cell = raw["cells"][0]
     result = sweep.find(cell["policy"], cell["share"], cell["selection"], cell["compact"])
@@ -188,7 +183,8 @@ def test_what_is_read_is_what_was_saved(sweep):
 
 
 def test_the_recall_data_add_up():
-    facts, cells = load_recall()
+    recall = load_recall()
+    facts, cells = recall.facts, recall.cells
     assert facts["lookup_head"] == {"layer": 1, "query_head": 4, "kv_head": 2}
     assert len(cells) == 78 and facts["lookups"] == 1_805
     for cell in cells.values():
@@ -391,7 +387,7 @@ def test_the_commonest_value(prose):
 
 
 def test_all_but_one_lookup_with_a_copy(prose):
-    cells = load_recall()[1].values()
+    cells = load_recall().cells.values()
     assert sum(cell.with_copy - cell.right_with_copy for cell in cells) == 1
     guessed = sum(cell.right_without_copy for cell in cells) / sum(cell.without_copy for cell in cells)
     assert f"{guessed:.0%}" == "19%" and "all look-ups but one" in prose

@@ -50,16 +50,6 @@ def test_a_limit_plays_a_smaller_card(monkeypatch):
     ]
 
 
-def test_peak_bytes_are_beyond_what_was_there(monkeypatch, waits):
-    assert device.peak_bytes("cpu", lambda: None) is None
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: waits.append("reset"))
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 30)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 100)
-    assert device.peak_bytes("cuda", lambda: waits.append("run")) == 70
-    assert waits == ["reset", "run", "wait"]
-
-
 def test_the_busiest_part_is_what_takes_the_time():
     large = torch.randn(400, 400)
     parts = device.busiest("cpu", lambda: [large @ large for _ in range(20)])

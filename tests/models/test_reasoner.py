@@ -526,8 +526,9 @@ def test_the_report_and_the_card_are_written_beside_the_weights(tmp_path):
         "tokens_per_second_one_sequence": 321,
     }
     progress = train_reasoner.Progress(step=7, tokens=12_345, seconds=90.0, longest=40, history=[(1, 4, 2.0)])
-    train_reasoner.write_report(tmp_path, model, progress, exam, hiding_tokens=2_345)
+    train_reasoner.write_report(tmp_path, "the command", model, progress, exam, hiding_tokens=2_345)
     report = json.loads((tmp_path / "training.json").read_text())
+    assert report["command"] == "the command"
     assert (report["tokens"], report["steps"], report["minutes"], report["exam"]) == (12_345, 7, 1.5, exam)
     card = (tmp_path / "README.md").read_text()
     for words in (
