@@ -539,9 +539,8 @@ def prose(master):
 def test_what_the_hands_work_out(prose):
     assert list(map(float, paper.case_by_hand().right.flatten())) == pytest.approx([8])
     assert torch.equal(group_scores(part_4.TOY_GROUP, 1).flatten(), torch.tensor([-1.0, 1, 1, 1]))
-    assert (
-        part_4.TOY_LAYERS.mean(0).flatten().tolist() == [3, 2, 4, 2.75] and "have the means 3, 2, 4 and 2.75" in prose
-    )
+    assert part_4.TOY_LAYERS.mean(0).flatten().tolist() == [3, 2, 4, 2.75]
+    assert "have the means 3, 2, 4 and 2.75" in prose
     assert abs(1.5 + 2j) == 2.5 and "= 2.5 long" in prose
 
 
