@@ -29,6 +29,7 @@ ROOMS = [
 WITHOUT_TORCH = ["arithmetic", "measuring", "records", "plots"]  # every file of them
 # Of these rooms only the files that are named need torch.
 NEED_TORCH = {
+    "engines": {"reasoner_gguf"},
     "widgets": {"card_limit", "compression"},
     "teaching": {
         "labs.lab_4",
