@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from helpers.cache.block_pool import blocks_for
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.loop import replay
+from helpers.decoding.judged import Exam
 from helpers.eviction import Compressor, KeyNorm, Policy
-from helpers.models.loading import gold_ids, load_reasoner
+from helpers.models.loading import load_reasoner
 from helpers.models.worksheets import make_worksheets
 from helpers.teaching.checks import check_number
 
@@ -60,14 +59,9 @@ def check_long_keys(answer: Any) -> None:
 
 def judge_policy(policy: Policy, share: float = 0.5, selection: str = "shared") -> int:
     """How many of ``N_SHEETS`` worksheets come out right, from the first token to the last, under a policy."""
-    course, sheets = load_reasoner(), make_worksheets(N_SHEETS, N_LINES, SEED)
-    ids = gold_ids(course, sheets)
-    decoded = len(sheets[0].thought.split()) + 1  # the answer comes on top
-    blocks = N_SHEETS * blocks_for(ids.shape[1], 16)
-    cache = PagedCache.for_model(course.model, blocks, kv_format="fp32", batch_size=N_SHEETS)
-    compressor = Compressor(policy, round(share * decoded), interval=32, selection=selection)
-    trace = replay(course.model, ids, ids.shape[1] - decoded, cache, compressor)
-    return int((torch.tensor(trace.tokens)[:, :-1] == ids[:, -decoded:]).all(1).sum())
+    exam = Exam(load_reasoner(), make_worksheets(N_SHEETS, N_LINES, SEED))
+    compressor = Compressor(policy, round(share * exam.decoded_length), interval=32, selection=selection)
+    return sum(exam.judge(compressor).sheets_right)
 
 
 def _what_is_wrong(answer: Any) -> str:
