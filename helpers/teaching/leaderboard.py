@@ -10,10 +10,13 @@ import json
 import math
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from wcwidth import wcswidth
 
 if TYPE_CHECKING:
     from helpers.experiments.contest import Verdict
@@ -119,11 +122,10 @@ def rank(entries: Sequence[Row], course: Sequence[Row] = ()) -> list[Standing]:
     newest = [(row.seed, row.sheets) for row in (*entries, *course)][-1:]
     comparable = [row for row in entries if (row.seed, row.sheets) in newest]
     latest = {row.name: row for row in comparable}
-    tries = {name: sum(row.name == name for row in comparable) for name in latest}
+    tries = Counter(row.name for row in comparable)
     both = [(row, tries[row.name], False) for row in latest.values()] + [(row, 1, True) for row in course]
-    places = sorted({_place(row) for row, *_ in both})
-    ranks = {place: 1 + sum(_place(row) < place for row, *_ in both) for place in places}
-    found = [Standing(ranks[_place(row)], row, *rest) for row, *rest in both]
+    places = sorted(_place(row) for row, *_ in both)
+    found = [Standing(1 + places.index(_place(row)), row, *rest) for row, *rest in both]
     return sorted(found, key=lambda standing: (standing.rank, standing.of_course))  # stable: first come, first named
 
 
@@ -131,7 +133,7 @@ def table(standings: Sequence[Standing], bound: Row | None = None) -> str:
     """The standings as text; ``bound`` stands apart, below: what a policy could reach that knew the answers."""
     lines = [_cells(str(s.rank), s.row, "course" if s.of_course else str(s.tries)) for s in standings]
     last = [_cells("", bound, "bound")] if bound else []
-    widths = [max(_width(line[i]) for line in (HEADS, *lines, *last)) for i in range(len(HEADS))]
+    widths = [max(wcswidth(line[i]) for line in (HEADS, *lines, *last)) for i in range(len(HEADS))]
     rule = "  ".join("-" * width for width in widths)
     shown = [_line(HEADS, widths), rule, *(_line(line, widths) for line in lines)]
     return "\n".join(shown + ([rule, _line(last[0], widths)] if bound else []))
@@ -197,10 +199,4 @@ def _cells(place: str, row: Row, tries: str) -> tuple[str, ...]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True)).rstrip()
-
-
-def _width(text: str) -> int:
-    """Columns that a text takes in a terminal: two for a wide sign, none for an accent that joins the sign before."""
-    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
-    return len(text) + wide - sum(bool(unicodedata.combining(sign)) for sign in text)
+    return "  ".join(cell + " " * (width - wcswidth(cell)) for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -16,6 +16,7 @@ NEEDED = {
     "torch": "2.9",
     "tqdm": "4.66",
     "transformers": "5.15",
+    "wcwidth": "0.2",
 }
 
 

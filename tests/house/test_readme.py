@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.teaching.course_map import lessons
 from helpers.widgets.memory import wall_frame
 from tests.house.readme_figure import CHOICE, FIGURE
 
@@ -28,15 +29,12 @@ def test_links_lead_somewhere(target):
     assert (ROOT / target).is_file()
 
 
-def test_the_table_lists_the_lessons_that_exist_and_all_ten():
-    rows = re.findall(r"^\| (?:\[)?(\d\d) ", README, re.MULTILINE)
-    linked = set(re.findall(r"\(notebooks/(\d\d)_\w+\.ipynb\)", README))
-    assert rows == [f"{n:02}" for n in range(10)]
-    assert linked == {path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")}
+def test_the_table_lists_the_lessons_that_exist_with_their_titles_and_minutes():
+    rows = re.findall(r"^\| \[(\d\d) ([^\]]+)\]\(notebooks/([^)]+)\) \|[^|]+\| (\d+) \|$", README, re.MULTILINE)
+    assert rows == [(one.number, one.title, one.file, one.minutes) for one in lessons(ROOT / "notebooks")]
 
 
-def test_the_map_in_lesson_00_gives_the_same_minutes():
-    lesson = (ROOT / "notebooks" / "00_start_here.ipynb").read_text()
-    minutes = re.findall(r"^\|[^|]*?(\d\d) [^|]*\|[^|]*\| (\d+) \|$", README, re.MULTILINE)
-    assert len(minutes) == 10
-    assert all(re.search(rf"\|[^|]*{n} [^|]*\|[^|]*\| {m} \|", lesson) for n, m in minutes)
+def test_it_names_the_lessons_that_run_on_another_model():
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    *most, last = [path.name[:2] for path in paths if "load_model()" in path.read_text(encoding="utf-8")]
+    assert f"Lessons {', '.join(most)} and {last} then run on it" in README

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from helpers.arithmetic import KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB, KVShape
+from helpers.teaching.course_map import lessons
 from labs.student_copies import LABS, masters
 
 PAGES = sorted([*LABS.glob("*.md"), *LABS.glob("workshop/*.md")])
@@ -66,6 +67,18 @@ def test_the_shortest_agenda_fits_its_time():
     table = TEACHING.split("### 90 minutes")[1].split("###")[0]
     starts = [int(m) for m in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
     assert starts[0] == 0 and starts == sorted(set(starts)) and starts[-1] < 90
+
+
+def test_the_two_days_take_the_minutes_of_their_lessons_and_labs():
+    take = {f"lesson {lesson.number}": int(lesson.minutes) for lesson in lessons(LABS.parent / "notebooks")}
+    take |= {f"lab {n}": minutes_of(path) for n, path in enumerate(masters(), start=1)}
+    table = TEACHING.split("### Two days")[1].split("###")[0]
+    plans = re.findall(r"([^|]+) \((\d+) minutes\)", table)
+    assert len(plans) == 4
+    for plan, minutes in plans:
+        for first, last in re.findall(r"lessons (\d\d) to (\d\d)", plan):
+            plan += "".join(f", lesson {n:02}" for n in range(int(first), int(last) + 1))
+        assert sum(take[name] for name in re.findall(r"lesson \d\d|lab \d", plan)) == int(minutes), plan
 
 
 def test_the_handout_is_right():

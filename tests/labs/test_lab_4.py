@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import pad
+from wcwidth import wcswidth
 
 from helpers.decoding import replay
 from helpers.decoding.judged import BLOCK_SIZE
@@ -642,10 +643,8 @@ def test_the_oracle_stands_below_without_a_rank():
 
 
 def test_columns_stand_under_each_other_for_wide_and_joined_signs():
-    from helpers.teaching.leaderboard import _width
-
     lines = table(rank([row("名前", 4), row("Ada", 3), row("e\u0323\u0301", 2)])).splitlines()
-    ends = {_width(line[: line.index(" of 4")]) for line in lines[2:]}
+    ends = {wcswidth(line[: line.index(" of 4")]) for line in lines[2:]}
     assert len(ends) == 1
 
 

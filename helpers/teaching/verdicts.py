@@ -1,0 +1,245 @@
+"""What the two articles behind this course claim, and the verdict on each claim, made from what the lessons measured.
+
+No verdict is written down: a claim stands once, as told and in our words, over the function that judges it. The names
+of its parameters are the values that a lesson must record. Sizes are in bytes, speeds in tokens per second. Articles: A
+is on evicting 90% of the KV cache, B on the memory wall of local agents.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from helpers.arithmetic.catalog import GB, GiB
+
+HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not settled"
+Verdict = tuple[str, str]  # one of the four above, and a sentence that says why
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim.
+
+    Attributes:
+        told: what the article says, in our words.
+        judge: from what a lesson recorded, the verdict.
+    """
+
+    told: str
+    judge: Callable[..., Verdict]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the values that a lesson must record."""
+        return tuple(inspect.signature(self.judge).parameters)
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(name: str, told: str) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
+    """Register the function below as the judge of a claim."""
+
+    def register(judge: Callable[..., Verdict]) -> Callable[..., Verdict]:
+        CLAIMS[name] = Claim(told, judge)
+        return judge
+
+    return register
+
+
+def _verdict(holds: bool, in_part: bool = False) -> str:
+    return HOLDS if holds else IN_PART if in_part else FAILS
+
+
+# --- A: evicting 90% of the KV cache ---------------------------------------------------------------------------------
+@claim("A1", "Every token adds K and V in every layer, and nothing comes back before the end.")
+def _(least_growth: int, most_growth: int, bytes_freed: int) -> Verdict:
+    steady = least_growth == most_growth > 0 and bytes_freed == 0
+    return _verdict(steady), f"every token cost {most_growth:,} bytes; given back: {bytes_freed:,}"
+
+
+@claim("A2", "A thought of 32K tokens caches about 32K tokens.")
+def _(tokens: int, rows: int, smallest: int, largest: int) -> Verdict:
+    sizes = f"{smallest / GiB:.1f} to {largest / GiB:.1f} GiB for 32,768 tokens, by model"
+    return _verdict(rows == tokens), f"{tokens:,} tokens left {rows:,} rows; that is {sizes}"
+
+
+@claim("A3", "A 32B model in 4 bits on a 24 GB card runs out of memory near 24K tokens.")
+def _(ends: list[int]) -> Verdict:
+    near = [abs(end - 24_000) <= 1_000 for end in ends]
+    why = f"out of memory between {min(ends):,} and {max(ends):,} tokens, as overhead, weights and card are read"
+    return _verdict(all(near), any(near)), why
+
+
+@claim("A4", "Attention is sparse: a few earlier tokens carry most of it.")
+def _(mean: float, least: float) -> Verdict:
+    why = f"the top 10% of rows draw {mean:.0%} of attention on average, {least:.0%} in the flattest head"
+    return _verdict(least > 0.5, mean > 0.5), why
+
+
+@claim("A5", "Evict 90% of the tokens, and memory stays almost where it was.")
+def _(freed_shared: float, freed_per_head: float) -> Verdict:
+    why = f"blocks of 16 freed: {freed_shared:.1%} with one set, {freed_per_head:.2%} with 8 heads' own"
+    return _verdict(freed_shared < 0.05, freed_per_head < 0.05), why
+
+
+@claim("A6", "A block holds about 16 tokens.")
+def _(block_sizes: dict[str, int]) -> Verdict:
+    sizes = set(block_sizes.values())
+    return _verdict(sizes == {16}, 16 in sizes), ", ".join(f"{name} {size}" for name, size in block_sizes.items())
+
+
+@claim("A7", "A block comes back only when all its slots are empty.")
+def _(freed_with_one_row_alive: int, freed_with_none_alive: int) -> Verdict:
+    rule = freed_with_one_row_alive == 0 and freed_with_none_alive > 0
+    return _verdict(rule), "one row alive keeps its block; with none it comes back"
+
+
+@claim("A8", "Of 16,000 tokens 2,000 stay, and about none of the 1,000 blocks is emptied.")
+def _(shared: float, eight_heads: float) -> Verdict:
+    why = f"{shared:.1f} of 1,000 blocks for one random set, {eight_heads:.5f} for 8 heads' own"
+    return _verdict(shared < 1, eight_heads < 1), why
+
+
+@claim("A9", "Wall 1: filling holes breaks the order, and then every slot needs a note of its position.")
+def _(shuffled_difference: float, breaks: list[str]) -> Verdict:
+    why = f"shuffled rows change the output by {shuffled_difference:.0e}; what breaks: {', '.join(breaks)}"
+    return _verdict(bool(breaks) and shuffled_difference >= 1e-5, bool(breaks)), why
+
+
+@claim("A10", "Wall 2: fast kernels keep no attention weights; whoever needs them goes back to slow attention.")
+def _(tokens: int, bytes_ratio: float, slowdown: float) -> Verdict:
+    why = f"at {tokens:,} tokens the grid takes {bytes_ratio:,.0f} times the memory and {slowdown:.1f} times the time"
+    return _verdict(bytes_ratio > 10 and slowdown > 1, in_part=True), why
+
+
+@claim("A11", "TriAttention scores keys from geometry before RoPE, without attention weights.")
+def _(relative_error: float, needs_weights: bool) -> Verdict:
+    why = f"our score equals the definition to {relative_error:.0e}, and asks for no attention weight"
+    return _verdict(relative_error < 1e-4 and not needs_weights), why
+
+
+@claim("A12", "Every 128 tokens survivors slide together in order, blocks return, no positions are noted.")
+def _(blocks_held: int, blocks_for_rows: int, order_kept: bool, lengths_kept: int) -> Verdict:
+    done = blocks_held == blocks_for_rows and order_kept
+    why = f"dense and in order; still {lengths_kept} lengths per sequence to keep, logical and physical"
+    return _verdict(done and lengths_kept <= 1, done), why
+
+
+@claim("A13", "10.7 times less KV memory and 2.5 times faster, at equal accuracy.")
+def _(token_ratio: float, speed_ratio: float, accuracy_full: float, accuracy_smaller_budget: float) -> Verdict:
+    drop = accuracy_full - accuracy_smaller_budget
+    why = (
+        f"{token_ratio:.1f} is a ratio of token counts and {speed_ratio:.1f} one of speeds, not had at once; "
+        f"matched at budget 3,072, {drop:.1f} points lower at 2,048"
+    )
+    return _verdict(drop <= 0, in_part=True), why
+
+
+@claim("A14", "With it a 32B reasoner runs on a 24 GB card.")
+def _(kept: int, total: float, capacity: int) -> Verdict:
+    why = f"{total / GiB:.1f} of {capacity / GiB:.0f} GiB, {kept / GiB:.2f} of them cache"
+    return _verdict(total <= capacity), why
+
+
+@claim("A15", "All three walls fall together.")
+def _(blocks_freed: int, needs_weights: bool, order_kept: bool) -> Verdict:
+    fallen = [blocks_freed > 0, not needs_weights, order_kept]
+    return _verdict(all(fallen), any(fallen)), f"{sum(fallen)} of 3 walls fell in our run"
+
+
+# --- B: the memory wall of local agents ------------------------------------------------------------------------------
+@claim("B1", "70B in 4 bits is about 42 GB, and a 128K context about 43 GB more.")
+def _(weights: float, cache: int) -> Verdict:
+    near = abs(cache / GB - 43) < 0.5 and abs(weights / GB - 42) < 1
+    why = f"weights {weights / GB:.1f} GB, cache {cache / GB:.1f} GB ({cache / GiB:.1f} GiB)"
+    return _verdict(near, in_part=True), why
+
+
+@claim("B2", "About 0.75 GB go to fixed overhead.")
+def _(measured: int) -> Verdict:
+    why = f"nobody's measurement; ours, of this process: {measured / GiB:.2f} GiB; calculators use 0.5 to 1.5"
+    return OPEN, why
+
+
+@claim("B3", "Layers x KV heads x head_dim x tokens x 2 x bytes per number is the cache.")
+def _(predicted: int, measured: int) -> Verdict:
+    return _verdict(predicted == measured), f"predicted {predicted:,} bytes, measured {measured:,}"
+
+
+@claim("B4", "Grouped-query attention saves a factor 8; without it the cache would be about 320 GB.")
+def _(factor: float, without_gqa: int) -> Verdict:
+    about_320 = abs(without_gqa / GB - 320) < 5
+    why = f"a factor {factor:.0f}; without it {without_gqa / GiB:.0f} GiB, which is {without_gqa / GB:.0f} GB"
+    return _verdict(about_320 and factor == 8, in_part=not about_320), why
+
+
+@claim("B5", "Weights of 4 bits are the usual sweet spot.")
+def _(bits: float) -> Verdict:
+    return _verdict(bits < 4.1, in_part=True), f"with its scales a 4-bit weight takes {bits:.2f} bits"
+
+
+@claim("B6", "Q8_0 halves the cache at negligible cost, Q4_0 quarters it.")
+def _(ratio_q8_0: float, ratio_q4_0: float, right_fp: float, right_q8_0: float, right_q4_0: float) -> Verdict:
+    exact = ratio_q8_0 == 2 and ratio_q4_0 == 4
+    right = ", ".join(f"{share:.0%}" for share in (right_fp, right_q8_0, right_q4_0))
+    why = f"{ratio_q8_0:.2f} and {ratio_q4_0:.2f} times less; answers right {right}"
+    return _verdict(exact and right_q8_0 == right_fp, in_part=True), why
+
+
+@claim("B7", "34 GB of free memory hold about 109K tokens, or 218K at 8 bits.")
+def _(tokens_fp16: int, tokens_8_bits: int, tokens_q8_0: int) -> Verdict:
+    why = f"{tokens_fp16:,} tokens in fp16, {tokens_8_bits:,} at 8.0 bits, {tokens_q8_0:,} in real Q8_0"
+    return _verdict(abs(tokens_q8_0 - 218_000) < 1_000, in_part=True), why
+
+
+@claim("B8", "An MCP-style operation takes 32,000 to 82,000 tokens, a command line about 200.")
+def _(mcp_task: list[int], command_line_task: int) -> Verdict:
+    low, high = mcp_task
+    why = f"task against task it is {low:,} to {high:,} against {command_line_task:,} tokens; 200 is one command"
+    return _verdict(command_line_task <= 400, in_part=True), why
+
+
+@claim("B9", "Agents live between 32K and 128K tokens and read everything again at each step.")
+def _(steps: int, tokens_at_end: int, tokens_reread: int, spared: float) -> Verdict:
+    read = f"{tokens_reread:,} read again; a shared prefix spares {spared:.0%}"
+    why = f"after {steps} steps {tokens_at_end:,} tokens, {read}"
+    return _verdict(32_000 <= tokens_at_end <= 131_072, in_part=True), why
+
+
+@claim("B10", "Four sub-agents at 128K need about 160 GB, more than an H200 has.")
+def _(without_sharing: int, with_sharing: int, capacity: int) -> Verdict:
+    over = without_sharing > capacity
+    why = f"{without_sharing / GB:.0f} GB without sharing, {with_sharing / GB:.0f} GB with a shared prefix"
+    return _verdict(over and with_sharing > capacity, in_part=over), why
+
+
+@claim("B11", "A 24 GB card cannot hold 70B, and spilling into main memory ruins the speed.")
+def _(weights: float, capacity: int, slowdown: float) -> Verdict:
+    why = f"{weights / GiB:.1f} GiB do not fit; what spills makes it {slowdown:.0f} times slower at best"
+    return _verdict(weights > capacity and slowdown > 2, in_part=True), why
+
+
+@claim("B12", "Machines with 128 GB of unified memory hold model and context.")
+def _(total: float, capacity: int, tokens_per_second: dict[str, list[float]]) -> Verdict:
+    falls = (f"{name} {empty:.1f} falling to {full:.1f}" for name, (empty, full) in tokens_per_second.items())
+    return _verdict(total <= capacity), f"it fits; tokens/s at best: {'; '.join(falls)}"
+
+
+@claim("B13", "Low bandwidth makes long thoughts slow: 10 to 12 tokens per second.")
+def _(ceilings: list[float], minutes: float) -> Verdict:
+    low, high = min(ceilings), max(ceilings)
+    why = f"{low:.1f} to {high:.1f} tokens/s at best: {minutes:.0f} minutes for 10,000 tokens on the slowest"
+    return _verdict(high < 15, in_part=True), why
+
+
+@claim("B14", "NVFP4 needs the newest NVIDIA cards, and AMD's RDNA has no FP8.")
+def _(nvfp4_cards: list[str], amd_with_fp8: list[str]) -> Verdict:
+    why = f"NVFP4 units: {', '.join(nvfp4_cards)}; AMD with FP8: {', '.join(amd_with_fp8) or 'none'}"
+    return _verdict(not amd_with_fp8, in_part=True), why
+
+
+@claim("B15", "Memory is overhead + weights + cache per request x requests at once.")
+def _(total: float, sum_of_terms: float) -> Verdict:
+    return _verdict(abs(total - sum_of_terms) < 1), f"{total / GiB:.2f} GiB, the sum of the three terms"
