@@ -40,7 +40,7 @@ class Floor:
     ref_count: int
 
 
-def pool_map(floors: Sequence[Floor], row: int = ROW) -> Figure:
+def pool_map(floors: Sequence[Floor], row: int) -> Figure:
     """Every block of a pool as a strip of slots, several to a row, with its number and how many tables list it.
 
     Args:
