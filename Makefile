@@ -1,7 +1,8 @@
 # make lab        open the course in JupyterLab            make test       run everything that checks it
-# make notebooks  run every lesson again and tidy it       make labs       run the labs and write the students' copies
-# make bench      how quick the memory system is           make sweep      every policy on the reasoner, as data
-# make hub        the course for a room of people          make test-hub   tries that hub with LEARNERS at once
+# make notebooks  run every lesson again and tidy it       make quick      the tests that take no lesson and no browser
+# make labs       run the labs, write the students' copies make sweep      every policy on the reasoner, as data
+# make bench      how quick the memory system is           make hub        the course for a room of people
+# make test-hub   tries that hub with LEARNERS at once
 # make clean      remove the environment
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
@@ -21,14 +22,19 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
 STOCK := labs/workshop/wheelhouse
+QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets house
 
-.PHONY: lab labs test notebooks bench sweep hub test-hub wheelhouse clean
+.PHONY: lab labs test quick notebooks bench sweep hub test-hub wheelhouse clean
 
 lab: .venv/lab.done
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
 
 test: .venv/test.done
 	$(BIN)/python -m pytest $(ARGS)
+
+# The experiments' and other models' tests take minutes; a change of these runs them by name, as ARGS.
+quick: .venv/test.done
+	$(BIN)/python -m pytest $(addprefix tests/,$(QUICK)) $(ARGS)
 
 notebooks: .venv/test.done
 	$(BIN)/python -m tests.house.normalise $(ARGS)

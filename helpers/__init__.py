@@ -1,1 +1,5 @@
-"""The course's code, one noun per file, read downwards: catalog, footprint, ..., measure, plots, widgets."""
+"""The course's code, in rooms; a room imports only from rooms after it in this list.
+
+widgets, teaching, experiments, engines, decoding, eviction, models, cache, plots, records, machine, measuring,
+arithmetic.
+"""

@@ -20,7 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from helpers.cache.paged_cache import blocks_behind, is_of_paged_cache, reading, take_mask_owner
+from helpers.cache.handover import blocks_behind, is_of_paged_cache, reading, take_mask_owner
 from helpers.cache.paged_kernels import Reader, installed_reader
 from helpers.measuring.trace import WeightsCost
 

@@ -7,94 +7,20 @@ says where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 import torch
 from transformers import Cache
-from transformers.cache_utils import CacheLayerMixin
 
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
-from helpers.cache.paged_kernels import Blocks, Reader
+from helpers.cache.handover import last_keys, reading, take_mask_owner
+from helpers.cache.paged_kernels import Blocks
+from helpers.cache.paged_layer import PagedLayer
+from helpers.cache.places import Places, in_any_mode
 from helpers.cache.row_store import PLAIN, RowStore
-
-# How attention reads a step of one token: with a reader, where the rows lie; without one they are gathered for it.
-reading: ContextVar[Reader | None] = ContextVar("reading", default=None)
-# The keys that a PagedCache returned last, and where its rows lie if these are the new ones alone. Attention sees
-# tensors only; by these keys it knows whose they are.
-_last_keys: ContextVar[tuple[torch.Tensor, Blocks | None] | None] = ContextVar("last_keys", default=None)
-# Set when transformers asks a PagedCache for the sizes of the mask that it is about to make.
-_mask_is_ours: ContextVar[bool] = ContextVar("mask_is_ours", default=False)
-
-
-def in_any_mode(method: Callable) -> Callable:
-    """Run a method so that tensors it makes are ordinary ones, without gradients, whatever mode its caller is in.
-
-    A cache outlives the run that fills it. Tensors made in inference mode could not be changed after the run.
-    """
-
-    @wraps(method)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with torch.inference_mode(False), torch.no_grad():
-            return method(*args, **kwargs)
-
-    return wrapped
-
-
-def is_of_paged_cache(keys: torch.Tensor) -> bool:
-    """True for the keys that a ``PagedCache.update`` has just returned."""
-    last = _last_keys.get()
-    return last is not None and last[0] is keys
-
-
-def blocks_behind(keys: torch.Tensor) -> Blocks | None:
-    """Where the rows lie, if ``keys`` are the new ones that a ``PagedCache.update`` has just returned without them."""
-    last = _last_keys.get()
-    return last[1] if last is not None and last[0] is keys else None
-
-
-def take_mask_owner() -> bool:
-    """True, once, if a ``PagedCache`` was the last to be asked for the sizes of a mask, and has had no rows since."""
-    is_ours = _mask_is_ours.get()
-    _mask_is_ours.set(False)
-    return is_ours
-
-
-@dataclass
-class Places:
-    """Where a pass writes, and what a step of one token reads: tensors on the cache's device.
-
-    A recorded step needs them where they were when it was recorded: ``fill`` changes their contents alone.
-
-    Attributes:
-        slots: the slots of the new tokens, ``[batch, new]``.
-        tokens: which tokens these are, int32 ``[new]``.
-        block_table, lengths: as in ``Blocks``; None while no step is recorded.
-    """
-
-    slots: torch.Tensor
-    tokens: torch.Tensor
-    block_table: torch.Tensor | None = None
-    lengths: torch.Tensor | None = None
-
-    @classmethod
-    def of_one_token(cls, batch: int, width: int, device: torch.device | str) -> Places:
-        """Room for a step of one token per sequence, with block tables of ``width`` blocks."""
-        slots = torch.zeros(batch, 1, dtype=torch.long, device=device)
-        table = torch.zeros(batch, width, dtype=torch.int32, device=device)
-        return cls(slots, table.new_zeros(1), table, table.new_zeros(batch))
-
-    def fill(self, new: Places, block_table: torch.Tensor, length: int) -> None:
-        """Take over the places of a new token, the tables and the length."""
-        self.slots.copy_(new.slots)
-        self.tokens.copy_(new.tokens)
-        self.block_table[:, : block_table.shape[1]].copy_(block_table)
-        self.lengths.fill_(length)
 
 
 @dataclass(frozen=True)
@@ -119,45 +45,6 @@ class CacheStats:
     bytes_held: int
     bytes_alive: int
     bytes_reserved: int
-
-
-class PagedLayer(CacheLayerMixin):
-    """What transformers asks of one layer of a cache; everything is kept by the ``PagedCache``."""
-
-    supports_early_init = False
-
-    def __init__(self, cache: PagedCache, index: int) -> None:
-        super().__init__()
-        self.cache, self.index = cache, index
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing to do: the pool is there from the start."""
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple:
-        """As ``PagedCache.update``."""
-        return self.cache.update(key_states, value_states, self.index)
-
-    def get_seq_length(self) -> int:
-        """Tokens seen."""
-        return self.cache.tokens_seen
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """(rows after the next update, tokens that were seen and are no longer there)."""
-        _mask_is_ours.set(True)
-        alive, new = self.cache.alive(self.index), 0 if self.cache.places else query_length
-        return alive + new, self.cache.tokens_seen - alive
-
-    def get_max_length(self) -> int:
-        """-1, which is transformers' word for no limit: the pool is the limit."""
-        return -1
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """Refused: the last tokens of a cache from which rows were evicted need not be its last rows."""
-        raise ValueError("a PagedCache cannot be cropped; fork it before the tokens you may want to take back")
-
-    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Refused: beam search would have to copy whole sequences."""
-        raise ValueError("a PagedCache cannot be reordered, which beam search asks for; decode greedily or by sampling")
 
 
 class PagedCache(Cache):
@@ -232,28 +119,18 @@ class PagedCache(Cache):
             OutOfBlocks: if the pool has too few blocks; then nothing has changed.
             ValueError: if the batch is of another size, or layers were evicted to different lengths.
         """
-        self.write(key_states, value_states, layer_idx)
+        self._write(key_states, value_states, layer_idx)
         if reading.get() is not None and self._can_be_read_in_place(layer_idx, key_states):
-            _last_keys.set((key_states, self.blocks(layer_idx)))
+            last_keys.set((key_states, self.blocks(layer_idx)))
             return key_states, value_states
-        keys, values = self.read(layer_idx, key_states.dtype)
-        _last_keys.set((keys, None))
+        keys, values = (self._read(store, layer_idx, key_states.dtype) for store in self.stores)
+        last_keys.set((keys, None))
         return keys, values
 
     @in_any_mode
     def write(self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int) -> None:
         """As ``update``, without reading."""
-        if layer_idx == 0:
-            take_mask_owner()  # the mask of this pass is made, perhaps by transformers' own function
-            if self.places is None:
-                self._append(len(key_states), key_states.shape[2])
-        places = self.places or self._new
-        for store, states in zip(self.stores, (key_states, value_states), strict=True):
-            store.write(layer_idx, places.slots.flatten(), states.transpose(1, 2).flatten(0, 1))
-        self.token_of_slot[layer_idx][places.slots] = places.tokens[None, :, None]
-        if self.rows[layer_idx] is not None:
-            fresh = places.slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
-            self.rows[layer_idx] = torch.cat([self.rows[layer_idx], fresh], dim=-1)
+        self._write(key_states, value_states, layer_idx)
 
     @in_any_mode
     def reserve(self, places: Places) -> None:
@@ -331,9 +208,10 @@ class PagedCache(Cache):
         lives = torch.zeros(len(self.tables), self.pool.num_blocks, dtype=torch.bool, device=self.slots.device)
         for i in range(self.shape.n_layers):
             lives.scatter_(1, (self._rows(i) // self.pool.block_size).flatten(1), True)
-        self._table, freed = None, 0
+        freed = 0
         for table, live in zip(self.tables, lives.tolist(), strict=True):
             freed += table.release(i for i, block in enumerate(table.blocks) if not live[block])
+        self._note_tables()
         return freed
 
     @in_any_mode
@@ -410,7 +288,8 @@ class PagedCache(Cache):
 
     def _index_slots(self) -> None:
         """Note that the rows alive are all slots of the tables, in order."""
-        self.rows, self._table = [None] * self.shape.n_layers, None
+        self.rows = [None] * self.shape.n_layers
+        self._note_tables()
         self.slots = self._on_device([table.slots() for table in self.tables])  # [batch, alive]
 
     def _on_device(self, numbers: list, dtype: torch.dtype = torch.long) -> torch.Tensor:
@@ -418,6 +297,13 @@ class PagedCache(Cache):
         device = self.token_of_slot.device
         made = torch.tensor(numbers, dtype=dtype)
         return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made.to(device)
+
+    def _note_tables(self) -> None:
+        """Blocks have come or gone: the tables' tensor is out of date, and a sequence may lie in one piece, or not."""
+        self._table, size = None, self.pool.block_size
+        blocks = self.tables[0].blocks if len(self.tables) == 1 else []
+        in_one_piece = blocks and blocks == list(range(blocks[0], blocks[0] + len(blocks)))
+        self._first_slot = blocks[0] * size if in_one_piece else None
 
     def _block_table(self) -> torch.Tensor:
         """The tables, int32 ``[batch, blocks]``, made anew where blocks have come or gone."""
@@ -440,7 +326,11 @@ class PagedCache(Cache):
 
     def _read(self, store: RowStore, layer: int, dtype: torch.dtype) -> torch.Tensor:
         rows = self.rows[layer]
-        return store.read(layer, self.slots, dtype) if rows is None else store.read_per_head(layer, rows, dtype)
+        if rows is not None:
+            return store.read_per_head(layer, rows, dtype)
+        if self._first_slot is not None:
+            return store.read_in_place(layer, slice(self._first_slot, self._first_slot + self.slots.shape[1]), dtype)
+        return store.read(layer, self.slots, dtype)
 
     def _common_length(self) -> int:
         lengths = {self.alive(i) for i in range(self.shape.n_layers)}
@@ -452,6 +342,18 @@ class PagedCache(Cache):
         if needed > self.pool.num_free_blocks:
             raise OutOfBlocks(self.pool.num_held_blocks, self.pool.num_free_blocks, needed)
 
+    def _write(self, key_states: torch.Tensor, value_states: torch.Tensor, layer: int) -> None:
+        if layer == 0:
+            take_mask_owner()  # the mask of this pass is made, perhaps by transformers' own function
+            if self.places is None:
+                self._append(len(key_states), key_states.shape[2])
+        slots = (self.places or self._new).slots
+        for store, states in zip(self.stores, (key_states, value_states), strict=True):
+            store.write(layer, slots.flatten(), states.transpose(1, 2).flatten(0, 1))
+        if self.rows[layer] is not None:
+            fresh = slots[:, None].expand(-1, self.shape.n_kv_heads, -1)
+            self.rows[layer] = torch.cat([self.rows[layer], fresh], dim=-1)
+
     def _append(self, batch: int, new: int) -> None:
         if batch != len(self.tables):
             raise ValueError(f"the batch has {batch} sequences; this cache was made for {len(self.tables)}")
@@ -462,14 +364,15 @@ class PagedCache(Cache):
             for source, target in table.append(new):
                 self._copy_block(sequence, source, target)
         if len(self.tables[0].blocks) > blocks_before:
-            self._table = None
+            self._note_tables()
         tokens = torch.arange(self.tokens_seen, self.tokens_seen + new, dtype=torch.int32, device=self.slots.device)
-        self._new = Places(self._on_device([table.slots(-new) for table in self.tables]), tokens)
+        self._new = Places(self._on_device([table.slots(-new) for table in self.tables]))
+        self.token_of_slot[:, self._new.slots] = tokens[:, None]  # in all layers: each will get a row of them
         self.slots = torch.cat([self.slots, self._new.slots], dim=1)
         self.tokens_seen += new
 
     def _copy_block(self, sequence: int, source: int, target: int) -> None:
-        size, self._table = self.pool.block_size, None
+        size = self.pool.block_size
         old, new = slice(source * size, (source + 1) * size), slice(target * size, (target + 1) * size)
         for store in self.stores:
             store.copy_slots(old, new)
@@ -477,6 +380,7 @@ class PagedCache(Cache):
         for slots in [self.slots, *(rows for rows in self.rows if rows is not None)]:
             own = slots[sequence]
             own[own // size == source] += (target - source) * size
+        self._note_tables()
 
     def _first_changes(self, alive: int) -> list[int]:
         """Per sequence the first place whose row compaction moves; ``alive`` where none does."""

@@ -59,6 +59,10 @@ class RowStore:
         rows = self._gather(self.memory[layer], slots.flatten())
         return self._decode(layer, rows, dtype).unflatten(0, slots.shape).transpose(1, 2)
 
+    def read_in_place(self, layer: int, slots: slice, dtype: torch.dtype) -> torch.Tensor:
+        """Rows of all heads in slots that follow each other, ``[1, n_kv_heads, n, dim]``; plain ones are not copied."""
+        return self._decode(layer, self.memory[layer, slots], dtype).transpose(0, 1)[None]
+
     def read_per_head(self, layer: int, slots: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Rows in ``slots`` ``[batch, n_kv_heads, n]``, each head its own: ``[batch, n_kv_heads, n, dim]``."""
         return self._decode(layer, self._pick(layer, slots), dtype)

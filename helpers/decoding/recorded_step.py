@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 from helpers.cache.block_pool import blocks_for
-from helpers.cache.paged_cache import PagedCache, Places, in_any_mode, reading
+from helpers.cache.handover import reading
+from helpers.cache.paged_cache import PagedCache
+from helpers.cache.places import Places, in_any_mode
 from helpers.cache.row_store import PLAIN
 from helpers.machine.device import is_cuda
 

@@ -69,8 +69,7 @@ class Compressor:
         prompt_rows = cache.alive() + new_tokens
         self.n_protected = prompt_rows if self.protect_prompt else 0
         self._require_room(cache, prompt_rows)
-        held = [cache.token_index(layer) for layer in range(cache.shape.n_layers)]
-        self.policy.begin(cache.shape, cache.tokens_seen + new_tokens, held)
+        self.policy.begin(cache.shape, cache.tokens_seen + new_tokens, cache.token_index)
 
     def room(self, cache: PagedCache) -> int:
         """Tokens that may still come before the next compression; 0 or less if one is due."""

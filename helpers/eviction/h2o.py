@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import torch
 from torch.nn.functional import pad
@@ -20,7 +20,7 @@ class H2O(Policy):
 
     needs_weights = True
 
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
+    def begin(self, shape: KVShape, prompt_length: int, token_index: Callable[[int], torch.Tensor]) -> None:
         """See ``Policy.begin``."""
         self.drawn: dict[int, torch.Tensor] = {}  # per layer [batch, n_heads, rows]
 

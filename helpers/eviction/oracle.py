@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.eviction.policy import Policy
+from helpers.eviction.policy import Policy, Subject
 from helpers.models.worksheets import Worksheet
 
 
@@ -19,33 +20,27 @@ class Oracle(Policy):
         worksheets: one per sequence of the batch, in order.
     """
 
-    def __init__(self, worksheets: list[Worksheet]) -> None:
+    heads_alike = True
+
+    def __init__(self, worksheets: Sequence[Worksheet]) -> None:
         self.worksheets = worksheets
 
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
+    @classmethod
+    def prepare(cls, subject: Subject) -> Self | None:
+        """See ``Policy.prepare``. Nobody knows the future of a text that is no worksheet."""
+        return None if subject.worksheets is None else cls(subject.worksheets)
+
+    def begin(self, shape: KVShape, prompt_length: int, token_index: Callable[[int], torch.Tensor]) -> None:
         """See ``Policy.begin``."""
-        if held and len(self.worksheets) != len(held[0]):
-            raise ValueError(f"Oracle has {len(self.worksheets)} worksheets; the batch has {len(held[0])} sequences")
-        self.prompt_length = prompt_length
-        self.tokens = dict(enumerate(held))  # per layer, the token of each row after the last eviction
+        batch = len(token_index(0))
+        if len(self.worksheets) != batch:
+            raise ValueError(f"Oracle has {len(self.worksheets)} worksheets; the batch has {batch} sequences")
+        self.prompt_length, self.token_index = prompt_length, token_index
 
     def score(self, layer: int, keys: torch.Tensor, position: int) -> torch.Tensor:
         """See ``Policy.score``. One score per KV head: 0 for a value that is needed next, less for a later one."""
-        tokens = self._tokens(layer, keys, position)
         uses = torch.stack([self._next_use(sheet, position) for sheet in self.worksheets]).to(keys.device)
-        return -uses[:, None].expand(-1, keys.shape[1], -1).gather(-1, tokens)
-
-    def kept(self, layer: int, keep: torch.Tensor) -> None:
-        """See ``Policy.kept``."""
-        self.tokens[layer] = self.tokens[layer].gather(-1, keep)
-
-    def _tokens(self, layer: int, keys: torch.Tensor, position: int) -> torch.Tensor:
-        """The token that each row holds; rows that came since the last eviction hold the latest tokens, in order."""
-        old = self.tokens.get(layer, torch.empty(*keys.shape[:2], 0, dtype=torch.long, device=keys.device))
-        new = keys.shape[2] - old.shape[2]
-        latest = torch.arange(position + 1 - new, position + 1, device=keys.device).expand(*keys.shape[:2], -1)
-        self.tokens[layer] = torch.cat([old, latest], dim=-1)
-        return self.tokens[layer]
+        return -uses[:, None].expand(-1, keys.shape[1], -1).gather(-1, self.token_index(layer))
 
     def _next_use(self, sheet: Worksheet, position: int) -> torch.Tensor:
         """For each token up to ``position``: tokens until its value is looked up; more than there are if never."""

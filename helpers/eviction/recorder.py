@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import torch
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.eviction.policy import Policy
+from helpers.eviction.behind import Behind
 
 
-class Recorder(Policy):
+class Recorder(Behind):
     """Lets another policy decide, and notes which tokens every layer and head has left after each compression.
 
     Attributes:
@@ -18,35 +18,18 @@ class Recorder(Policy):
             token that each row holds.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.needs_queries, self.needs_weights = policy.needs_queries, policy.needs_weights
-        self.least_recent = policy.least_recent
-
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
+    def begin(self, shape: KVShape, prompt_length: int, token_index: Callable[[int], torch.Tensor]) -> None:
         """See ``Policy.begin``."""
         self.left: dict[int, dict[int, torch.Tensor]] = {}
-        self._tokens = dict(enumerate(held))  # per layer, the token of each row after the last eviction
-        self.policy.begin(shape, prompt_length, held)
-
-    def see_queries(self, layer: int, queries: torch.Tensor, scaling: float) -> None:
-        """See ``Policy.see_queries``."""
-        self.policy.see_queries(layer, queries, scaling)
-
-    def see_weights(self, layer: int, weights: torch.Tensor) -> None:
-        """See ``Policy.see_weights``."""
-        self.policy.see_weights(layer, weights)
+        self._token_index = token_index
+        super().begin(shape, prompt_length, token_index)
 
     def score(self, layer: int, keys: torch.Tensor, position: int) -> torch.Tensor:
         """See ``Policy.score``."""
-        old = self._tokens.get(layer, torch.empty(*keys.shape[:2], 0, dtype=torch.long))
-        new = torch.arange(position + 1 - keys.shape[2] + old.shape[2], position + 1)  # rows since then, in order
-        self._tokens[layer] = torch.cat([old, new.expand(*keys.shape[:2], -1)], dim=-1)
         self._position = position
-        return self.policy.score(layer, keys, position)
+        return super().score(layer, keys, position)
 
     def kept(self, layer: int, keep: torch.Tensor) -> None:
         """See ``Policy.kept``."""
-        self._tokens[layer] = self._tokens[layer].gather(-1, keep)
-        self.left.setdefault(self._position, {})[layer] = self._tokens[layer]
-        self.policy.kept(layer, keep)
+        self.left.setdefault(self._position, {})[layer] = self._token_index(layer)
+        super().kept(layer, keep)

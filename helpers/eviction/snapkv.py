@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch.nn.functional import avg_pool1d
 
 from helpers.arithmetic.footprint import KVShape, require_count
-from helpers.eviction.policy import Policy
+from helpers.eviction.policy import Policy, Subject
 
 
 class SnapKV(Policy):
@@ -29,7 +30,12 @@ class SnapKV(Policy):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; it must be odd, so that a row stands in the middle")
 
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
+    @classmethod
+    def prepare_not_smoothed(cls, subject: Subject) -> Self:
+        """As ``prepare``, with each row's own weight, unlike the paper."""
+        return cls(kernel_size=1)
+
+    def begin(self, shape: KVShape, prompt_length: int, token_index: Callable[[int], torch.Tensor]) -> None:
         """See ``Policy.begin``."""
         self.queries: dict[int, torch.Tensor] = {}  # per layer [batch, n_heads, up to window, head_dim], scaled
 

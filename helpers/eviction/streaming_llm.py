@@ -11,6 +11,8 @@ from helpers.eviction.policy import Policy
 class StreamingLLM(Policy):
     """Keeps the first ``n_sinks`` rows and the latest others. It asks nothing of the model."""
 
+    heads_alike = True
+
     def __init__(self, n_sinks: int = 4) -> None:
         self.n_sinks = require_count("n_sinks", n_sinks, least=0)
 

@@ -24,7 +24,7 @@ import torch
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.cache.attention import attending
 from helpers.cache.row_store import sequences_at_once
-from helpers.eviction.policy import Policy
+from helpers.eviction.policy import Policy, Subject
 
 AGGREGATIONS = ("mean", "max")
 LEAST_TOKENS = 128  # the mean of so few unrelated unit vectors is still 0.08 long, where it should be 0
@@ -145,6 +145,17 @@ class TriAttention(Policy):
         n_kv_heads = KVShape.from_config(model.config).n_kv_heads
         return cls(q_mean, q_abs_mean, omega, horizon, n_turning=len(turning), n_kv_heads=n_kv_heads)
 
+    @classmethod
+    def prepare(cls, subject: Subject) -> Self:
+        """See ``Policy.prepare``: calibrated on the subject's text."""
+        return _calibrated(cls, subject.model, subject.token_ids)
+
+    def with_other(self, **changes: Any) -> Self:
+        """The same policy with other arguments, named as in ``TriAttention``."""
+        names = ("q_mean", "q_abs_mean", "omega", "aggregation", "n_turning", "n_kv_heads")
+        same = {name: getattr(self, name) for name in names} | {"horizon": self.offsets[-1]}
+        return type(self)(**same | changes)
+
     @property
     def concentration(self) -> torch.Tensor:
         """R per layer, query head and band, ``|E[q]| / E|q|``: 1 if all queries are alike, 0 if they point anywhere."""
@@ -158,7 +169,7 @@ class TriAttention(Policy):
         strongest = self.q_abs_mean.topk(n_bands, dim=-1).indices
         return self.concentration.gather(-1, strongest).mean(-1)
 
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
+    def begin(self, shape: KVShape, prompt_length: int, token_index: Callable[[int], torch.Tensor]) -> None:
         """See ``Policy.begin``."""
         layers, heads, bands = self.q_mean.shape
         n_kv_heads = self.n_kv_heads or shape.n_kv_heads
@@ -177,6 +188,26 @@ class TriAttention(Policy):
             return score(in_halves(keys, self.n_turning), *arguments)
         parts = keys.split(sequences_at_once(keys))
         return torch.cat([score(in_halves(part, self.n_turning), *arguments) for part in parts])
+
+
+@lru_cache(maxsize=1)  # a sweep asks for the same one again and again; the cache keeps its model alive
+def _calibrated(policy: type[TriAttention], model: Any, token_ids: torch.Tensor) -> TriAttention:
+    return policy.calibrate(model, token_ids)
+
+
+# TriAttention without one of its parts, to see what that part is worth.
+_CHANGES: dict[str, Callable[[TriAttention], TriAttention]] = {
+    "TriAttention, horizon 64": lambda full: full.with_other(horizon=64),
+    "TriAttention, horizon 1024": lambda full: full.with_other(horizon=1024),
+    "TriAttention, max over offsets": lambda full: full.with_other(aggregation="max"),
+    "TriAttention, no norm term": lambda full: full.with_other(q_abs_mean=full.q_mean.abs()),
+    "TriAttention, no trigonometric term": lambda full: full.with_other(
+        q_mean=torch.zeros_like(full.q_mean), q_abs_mean=full.q_abs_mean - full.q_mean.abs()
+    ),
+}
+ABLATIONS: dict[str, Callable[[Subject], TriAttention]] = {
+    name: lambda subject, change=change: change(TriAttention.prepare(subject)) for name, change in _CHANGES.items()
+}
 
 
 def turn_back(rotated: torch.Tensor, omega: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,7 @@ from helpers.cache.attention import attend_with_grid, attending
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.kv_formats import decode, encode, nvfp4_tensor_scale
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.loop import replay
+from helpers.decoding.judged import BLOCK_SIZE, judge
 from helpers.machine.description import describe_machine
 from helpers.models.loading import Loaded, gold_and_length, load_reasoner
 from helpers.models.worksheets import WEIGHTS, Worksheet, make_worksheets
@@ -103,10 +103,9 @@ def output_errors(heard: Heard, kv_format: KVFormat) -> torch.Tensor:
 def wrong_tokens(loaded: Loaded, sheets: Sequence[Worksheet], kv_format: KVFormat) -> list[int]:
     """Tokens of thought and answer that each worksheet gets wrong while it is fed the right ones (``replay``)."""
     token_ids, prompt_length = gold_and_length(loaded, sheets)
-    num_blocks = len(sheets) * blocks_for(token_ids.shape[1], 16)
-    cache = PagedCache.for_model(loaded.model, num_blocks, 16, kv_format, len(sheets))
-    said = torch.tensor(replay(loaded.model, token_ids, prompt_length, cache).tokens)[:, :-1]
-    return (said != token_ids[:, prompt_length:]).sum(dim=1).tolist()
+    num_blocks = len(sheets) * blocks_for(token_ids.shape[1], BLOCK_SIZE)
+    cache = PagedCache.for_model(loaded.model, num_blocks, BLOCK_SIZE, kv_format, len(sheets))
+    return (~judge(loaded, token_ids, prompt_length, cache).right).sum(dim=1).tolist()
 
 
 def weights_hash() -> str:

@@ -81,7 +81,7 @@ def scoring() -> Iterator[Row]:
         naive >= 20 * ours,
     )
     snapkv = SnapKV()
-    snapkv.begin(None, 0)
+    snapkv.begin(None, 0, None)
     snapkv.see_queries(0, torch.randn(1, N_HEADS, snapkv.window, HEAD_DIM), HEAD_DIM**-0.5)
     theirs = median_seconds(lambda: snapkv.score(0, keys, position), REPEATS)
     yield Row("scoring: TriAttention, and SnapKV", f"{ours * 1e3:.1f} and {theirs * 1e3:.1f} ms")
@@ -116,7 +116,7 @@ def compression() -> Iterator[Row]:
 def _grid_seconds(keys: torch.Tensor) -> float:
     """What H2O asks of one layer between two compressions beyond SDPA: a grid of weights at every step, added up."""
     query, policy = torch.randn(1, N_HEADS, 1, HEAD_DIM), H2O()
-    policy.begin(None, 0)
+    policy.begin(None, 0, None)
 
     def with_grid() -> None:
         policy.see_weights(0, attend_with_grid(query, keys, keys, None, HEAD_DIM**-0.5)[1])

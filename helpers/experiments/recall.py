@@ -20,11 +20,10 @@ import torch
 from tqdm import tqdm
 
 from helpers.cache.attention import attending
-from helpers.decoding.loop import replay
-from helpers.eviction import Compressor
+from helpers.eviction import POLICIES, Compressor
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
-from helpers.experiments.sweep import INTERVAL, N_LINES, POLICIES, SEED, Batch, Cell, prepare, reasoner
+from helpers.experiments.sweep import INTERVAL, N_LINES, SEED, Cell, prepare, reasoner, subject
 from helpers.machine.description import describe_machine
 from helpers.models.worksheets import Worksheet
 from helpers.records.measured import RECORDS
@@ -138,24 +137,20 @@ def measure(cell: Cell, head: tuple[int, int]) -> dict[str, Any]:
         cell: policy, budget and selection mode.
         head: layer and KV head.
     """
-    batch = prepare(0)
-    thought, forked = batch.token_ids[:, batch.prompt_length :], batch.prefilled.fork()
-    recorder = Recorder(POLICIES[cell.policy](batch))
-    compressor = Compressor(recorder, round(cell.share * thought.shape[1]), INTERVAL, cell.selection)
-    trace = replay(reasoner().model, batch.token_ids[:, batch.prompt_length - 1 :], 1, forked, compressor)
-    forked.reset()
-    right, lookups = torch.tensor(trace.tokens)[:, :-1] == thought, find_lookups(batch.sheets)
-    copies = torch.tensor(has_copy(recorder, lookups, batch.prompt_length, *head))
-    came_out = torch.stack([right[lookup.sheet, lookup.place] for lookup in lookups])
+    exam = prepare(0)
+    recorder, lookups = Recorder(POLICIES[cell.policy](subject(exam.sheets))), find_lookups(exam.sheets)
+    judged = exam.judge(Compressor(recorder, round(cell.share * exam.decoded_length), INTERVAL, cell.selection))
+    copies = torch.tensor(has_copy(recorder, lookups, exam.prompt_length, *head))
+    came_out = torch.stack([judged.right[lookup.sheet, lookup.place] for lookup in lookups])
     return {
         "policy": cell.policy,
         "share": cell.share,
         "selection": cell.selection,
-        "sheets_right": int(right.all(1).sum()),
+        "sheets_right": sum(judged.sheets_right),
         "with_copy": int(copies.sum()),
         "right_with_copy": int((copies & came_out).sum()),
         "right_without_copy": int((~copies & came_out).sum()),
-        "values_among_kept": round(float(share_of_values(recorder, _values(), batch.prompt_length)[head]), 4),
+        "values_among_kept": round(float(share_of_values(recorder, _values(), exam.prompt_length)[head]), 4),
     }
 
 
@@ -173,20 +168,12 @@ def report(cells: Iterable[Cell]) -> dict[str, Any]:
         "worksheets": {"count": len(batch.sheets), "n_lines": N_LINES, "seed": SEED},
         "interval": INTERVAL,
         "lookups": len(find_lookups(batch.sheets)),
-        "sheets_right_without_eviction": _right_without_eviction(batch),
+        "sheets_right_without_eviction": sum(batch.judge().sheets_right),
         "lookup_head": {"layer": layer, "query_head": query_head, "kv_head": head[1]},
         "weight_on_copies": [[round(x, 4) for x in row] for row in weights.tolist()],
         "values_in_thought": round(float(_values()[:, batch.prompt_length :].float().mean()), 4),
         "cells": [measure(cell, head) for cell in tqdm(list(cells), unit="run")],
     }
-
-
-def _right_without_eviction(batch: Batch) -> int:
-    forked = batch.prefilled.fork()
-    trace = replay(reasoner().model, batch.token_ids[:, batch.prompt_length - 1 :], 1, forked)
-    forked.reset()
-    right = torch.tensor(trace.tokens)[:, :-1] == batch.token_ids[:, batch.prompt_length :]
-    return int(right.all(1).sum())
 
 
 def _values() -> torch.Tensor:

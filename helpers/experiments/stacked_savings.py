@@ -14,12 +14,11 @@ import torch
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding.judged import BLOCK_SIZE, judge
 from helpers.decoding.loop import replay
 from helpers.eviction import Compressor
-from helpers.models.loading import gold_ids
+from helpers.models.loading import gold_and_length
 from helpers.models.worksheets import Worksheet
-
-BLOCK_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,13 @@ def ask_four(sheet: Worksheet) -> list[Worksheet]:
 
 def run_agents(reasoner: Any, sheets: list[Worksheet], levers: Levers) -> Outcome:
     """Let the agents think, one after the other, and keep their caches until the last has answered."""
-    token_ids = gold_ids(reasoner, sheets)
-    prompt_length = token_ids.shape[1] - len(sheets[0].thought.split()) - 1
+    token_ids, prompt_length = gold_and_length(reasoner, sheets)
     parent = _read_prompt(reasoner.model, token_ids[:1, : prompt_length - 1], levers, token_ids.numel())
     caches, right = [], 0
     for ids in token_ids:
         prompt = ids[None, : prompt_length - 1]
         cache = parent.fork() if levers.shared else _read_prompt(reasoner.model, prompt, levers, len(ids))
-        trace = replay(reasoner.model, ids[None, prompt_length - 1 :], 1, cache, levers.compressor)
-        right += trace.tokens[0][:-1] == ids[prompt_length:].tolist()
+        right += sum(judge(reasoner, ids[None], prompt_length, cache, levers.compressor).sheets_right)
         caches.append(cache if levers.grouped else _with_rows_per_query_head(cache, reasoner.model))
     parent.reset()
     return Outcome(_bytes_held(caches), right, len(sheets))

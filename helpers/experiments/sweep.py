@@ -11,7 +11,7 @@ import argparse
 import datetime
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -22,9 +22,8 @@ import torch
 from tqdm import tqdm
 
 from helpers.cache.block_pool import blocks_for
-from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.loop import replay
-from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
+from helpers.decoding.judged import BLOCK_SIZE, Exam
+from helpers.eviction import POLICIES, Compressor, Policy, Subject, TriAttention, is_variant
 from helpers.eviction.selection import SELECTIONS
 from helpers.machine.description import describe_machine
 from helpers.models.loading import Loaded, gold_ids, load_reasoner
@@ -33,7 +32,7 @@ from helpers.records.measured import RECORDS
 
 DATA = RECORDS / "sweep.json"
 SHARES = (0.5, 0.25, 0.125, 0.0625)  # budgets, of the thought's length
-N_LINES, SEED, BATCH, INTERVAL, BLOCK_SIZE = 40, 3, 32, 32, 16
+N_LINES, SEED, BATCH, INTERVAL = 40, 3, 32, 32
 CALIBRATION = {
     "count": 32,
     "n_lines": N_LINES,
@@ -51,41 +50,6 @@ class Cell:
     compact: bool = True
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Worksheets of one length with their prompts already read; every cell forks the cache and goes on from there."""
-
-    sheets: list[Worksheet]
-    token_ids: torch.Tensor  # prompt, thought and answer, [sheets, tokens]
-    prompt_length: int
-    prefilled: PagedCache  # all of the prompt but its last token
-
-
-# Variants of TriAttention, each without one of its parts, to see what that part is worth.
-VARIANTS: dict[str, Callable[[TriAttention], Policy]] = {
-    "TriAttention, horizon 64": lambda full: _like(full, horizon=64),
-    "TriAttention, horizon 1024": lambda full: _like(full, horizon=1024),
-    "TriAttention, max over offsets": lambda full: _like(full, aggregation="max"),
-    "TriAttention, no norm term": lambda full: _like(full, q_abs_mean=full.q_mean.abs()),
-    "TriAttention, no trigonometric term": lambda full: _like(
-        full, q_mean=torch.zeros_like(full.q_mean), q_abs_mean=full.q_abs_mean - full.q_mean.abs()
-    ),
-}
-POLICIES: dict[str, Callable[[Batch], Policy]] = {
-    "TriAttention": lambda batch: calibrated(),
-    "H2O": lambda batch: H2O(),
-    "SnapKV": lambda batch: SnapKV(),
-    "SnapKV, not smoothed": lambda batch: SnapKV(kernel_size=1),
-    "StreamingLLM": lambda batch: StreamingLLM(),
-    "KeyNorm": lambda batch: KeyNorm(),
-    "Random": lambda batch: Random(),
-    "Oracle": lambda batch: Oracle(batch.sheets),
-} | {name: lambda batch, make=make: make(calibrated()) for name, make in VARIANTS.items()}
-
-
-HEADLESS = ("StreamingLLM", "Oracle")  # they score all heads and layers alike, so one mode's result is all three's
-
-
 @cache
 def reasoner() -> Loaded:
     """The reasoner, once per process."""
@@ -93,62 +57,61 @@ def reasoner() -> Loaded:
 
 
 @cache
+def calibration_texts() -> torch.Tensor:
+    """Worksheets of the training set, with thoughts and answers, ``[sheets, tokens]``."""
+    return gold_ids(reasoner(), make_worksheets(**CALIBRATION, held_out=False))
+
+
+def subject(sheets: Sequence[Worksheet]) -> Subject:
+    """The reasoner at work on some worksheets, for a policy to get ready for."""
+    return Subject(reasoner().model, calibration_texts(), sheets)
+
+
 def calibrated() -> TriAttention:
     """TriAttention, calibrated on worksheets of the training set."""
-    return TriAttention.calibrate(
-        reasoner().model, gold_ids(reasoner(), make_worksheets(**CALIBRATION, held_out=False))
-    )
+    return TriAttention.prepare(subject([]))
 
 
 @cache
-def prepare(index: int) -> Batch:
+def prepare(index: int) -> Exam:
     """The worksheets number ``index x BATCH`` and following, prompts read."""
-    sheets = make_worksheets((index + 1) * BATCH, N_LINES, SEED)[index * BATCH :]
-    token_ids = gold_ids(reasoner(), sheets)
-    prompt_length = token_ids.shape[1] - len(sheets[0].thought.split()) - 1
-    blocks = 2 * BATCH * blocks_for(token_ids.shape[1], BLOCK_SIZE)  # the prompt's, and a whole run's beside it
-    prefilled = PagedCache.for_model(reasoner().model, blocks, BLOCK_SIZE, "fp32", BATCH)
-    replay(reasoner().model, token_ids[:, : prompt_length - 1], prompt_length - 1, prefilled)
-    return Batch(sheets, token_ids, prompt_length, prefilled)
+    return Exam(reasoner(), make_worksheets((index + 1) * BATCH, N_LINES, SEED)[index * BATCH :])
 
 
 def run_cell(cell: Cell, index: int) -> dict[str, Any]:
     """Replay one batch under one cell: was each worksheet right, how many of its look-ups; blocks per sequence."""
-    batch = prepare(index)
-    thought = batch.token_ids[:, batch.prompt_length :]
-    forked = batch.prefilled.fork()
-    budget = round(cell.share * thought.shape[1])
-    compressor = Compressor(POLICIES[cell.policy](batch), budget, INTERVAL, cell.selection, cell.compact)
-    trace = replay(reasoner().model, batch.token_ids[:, batch.prompt_length - 1 :], 1, forked, compressor)
-    forked.reset()
-    right = (
-        torch.tensor(trace.tokens)[:, :-1] == thought
-    )  # [sheets, tokens]; the last token said comes after the answer
-    looked_up = [sorted({i for restated in sheet.needed.values() for i in restated}) for sheet in batch.sheets]
+    exam = prepare(index)
+    policy, budget = POLICIES[cell.policy](subject(exam.sheets)), round(cell.share * exam.decoded_length)
+    judged = exam.judge(Compressor(policy, budget, INTERVAL, cell.selection, cell.compact))
     return {
-        "right": [bool(sheet.all()) for sheet in right],
-        "lookups": [len(places) for places in looked_up],
-        "lookups_right": [int(sheet[places].sum()) for sheet, places in zip(right, looked_up, strict=True)],
-        "compressions": len(trace.compressions),
-        "blocks_freed": trace.blocks_freed / len(batch.sheets),
+        "right": judged.sheets_right,
+        "lookups": [len(places) for places in exam.lookups],
+        "lookups_right": exam.lookups_right(judged),
+        "compressions": len(judged.trace.compressions),
+        "blocks_freed": judged.trace.blocks_freed / len(exam.sheets),
     }
 
 
-def cells() -> Iterator[tuple[Cell, bool]]:
+def suited(to: Subject) -> dict[str, Policy]:
+    """Every policy of the register, ready for a subject; those that find nothing to go by there are left out."""
+    made = {name: make(to) for name, make in POLICIES.items()}
+    return {name: policy for name, policy in made.items() if policy is not None}
+
+
+def cells(policies: Mapping[str, Policy]) -> Iterator[tuple[Cell, bool]]:
     """Every cell, and whether all batches run it; without compaction one batch tells how many blocks come back."""
-    for policy in POLICIES:
-        is_variant = policy in VARIANTS or policy == "SnapKV, not smoothed"
-        for share in SHARES[:1] if is_variant else SHARES:
-            for selection in ("shared",) if policy in HEADLESS else SELECTIONS:
-                yield Cell(policy, share, selection), True
-                if not is_variant:
-                    yield Cell(policy, share, selection, compact=False), False
+    for name, policy in policies.items():
+        for share in SHARES[:1] if is_variant(name) else SHARES:
+            for selection in SELECTIONS[:1] if policy.heads_alike else SELECTIONS:
+                yield Cell(name, share, selection), True
+                if not is_variant(name):
+                    yield Cell(name, share, selection, compact=False), False
 
 
 def sweep(count: int, processes: int) -> list[dict[str, Any]]:
     """All cells over ``count`` worksheets: one entry per cell, with its batches put together."""
-    n_batches = count // BATCH
-    work = [(cell, i) for cell, everywhere in cells() for i in range(n_batches if everywhere else 1)]
+    n_batches, policies = count // BATCH, suited(subject(prepare(0).sheets))
+    work = [(cell, i) for cell, everywhere in cells(policies) for i in range(n_batches if everywhere else 1)]
     with ProcessPoolExecutor(processes) as pool:
         running = pool.map(run_cell, *zip(*work, strict=True), chunksize=4)
         results = list(tqdm(running, total=len(work), unit="run"))
@@ -158,7 +121,7 @@ def sweep(count: int, processes: int) -> list[dict[str, Any]]:
     return [
         vars(cell) | {"selection": selection} | _join(parts)
         for cell, parts in by_cell.items()
-        for selection in (SELECTIONS if cell.policy in HEADLESS else [cell.selection])
+        for selection in (SELECTIONS if policies[cell.policy].heads_alike else [cell.selection])
     ]
 
 
@@ -167,11 +130,6 @@ def _join(parts: list[dict[str, Any]]) -> dict[str, Any]:
     lists["right"] = "".join("01"[x] for x in lists["right"])  # one digit per worksheet
     numbers = {name: parts[0][name] for name in ("compressions", "blocks_freed")}
     return lists | numbers
-
-
-def _like(full: TriAttention, **changes: Any) -> TriAttention:
-    names = ("q_mean", "q_abs_mean", "omega", "aggregation", "n_turning", "n_kv_heads")
-    return TriAttention(**{name: getattr(full, name) for name in names} | changes)
 
 
 def main() -> None:

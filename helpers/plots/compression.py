@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -13,22 +14,15 @@ from matplotlib.patheffects import withStroke
 from helpers.measuring.trace import Trace
 from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, new_axes, powers_axis
 
-# Per selection mode a colour, a mark and a hatch; per policy a colour and a mark.
+# Per selection mode a colour, a mark and a hatch.
 MODES = {
     "shared": (BLUE, "o", ""),
     "per_head": (ORANGE, "s", "//"),
     "per_layer_per_head": (GREEN, "^", "xx"),
 }
-POLICIES = {
-    "Oracle": (GREY, "*"),
-    "TriAttention": (RED, "o"),
-    "SnapKV, not smoothed": (BLUE, "D"),
-    "SnapKV": (SKY, "d"),
-    "H2O": (GREEN, "^"),
-    "StreamingLLM": (ORANGE, "s"),
-    "KeyNorm": ("#CC79A7", "v"),
-    "Random": ("black", "x"),
-}
+# Colours and marks that policies take in turn: neither number divides the other, so no two of 104 look the same.
+COLOURS = (GREY, RED, BLUE, SKY, GREEN, ORANGE, "#CC79A7", "black")
+MARKS = ("*", "o", "D", "d", "^", "s", "v", "x", "P", "<", "X", ">", "h")
 
 
 class Share(NamedTuple):
@@ -37,6 +31,11 @@ class Share(NamedTuple):
     share: float
     low: float
     high: float
+
+
+def policy_looks(policies: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a mark per policy, by its place among all there are: in every picture of them the same."""
+    return dict(zip(policies, zip(cycle(COLOURS), cycle(MARKS), strict=False), strict=False))
 
 
 def held_over_time(trace: Trace) -> tuple[list[int], list[int]]:
@@ -94,19 +93,24 @@ def _name_modes(ax: Axes) -> None:
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=3, frameon=False, fontsize=9)
 
 
-def lookups_by_budget(budgets: Sequence[float], by_mode: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+def lookups_by_budget(
+    budgets: Sequence[float],
+    by_mode: Mapping[str, Mapping[str, Sequence[float]]],
+    looks: Mapping[str, tuple[str, str]],
+) -> Figure:
     """Share of look-ups right over the budget, one panel per selection mode, one line per policy.
 
     Args:
         budgets: shares of the thought that are kept.
         by_mode: per mode and policy, one share per budget.
+        looks: per policy a colour and a mark, as ``policy_looks`` gives them.
     """
     figure = Figure(figsize=SIZE)
     width = 0.73 / len(by_mode)
     for i, (mode, by_policy) in enumerate(by_mode.items()):
         ax = add_axes(figure, (0.1 + i * width, 0.15, width - 0.02, 0.75))
         for policy, shares in by_policy.items():
-            colour, mark = POLICIES[policy]
+            colour, mark = looks[policy]
             ax.plot(budgets, shares, f"{mark}-", color=colour, markersize=5, linewidth=1.3, label=policy)
         powers_axis(ax, budgets, [f"{100 * budget:g}%" for budget in budgets], fontsize=7)
         ax.set_ylim(0.5, 1.02)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 
@@ -20,7 +22,9 @@ def need(condition: object, problem: str) -> None:
         raise Complaint(problem)
 
 
-def attempt(case: str, call: Callable[..., Any], *args: Any, passes: type[Exception] = NotImplementedError) -> Any:
+def attempt(
+    case: str, call: Callable[..., Any], *args: Any, passes: type[Exception] = NotImplementedError, end: str = ""
+) -> Any:
     """What the reader's function gives; a stub's NotImplementedError passes through.
 
     Args:
@@ -28,6 +32,7 @@ def attempt(case: str, call: Callable[..., Any], *args: Any, passes: type[Except
         call: the reader's function.
         args: its arguments.
         passes: an exception that belongs to the task and is not to be caught either.
+        end: what the line ends with.
 
     Raises:
         Complaint: if the function raises anything else.
@@ -37,32 +42,26 @@ def attempt(case: str, call: Callable[..., Any], *args: Any, passes: type[Except
     except (NotImplementedError, passes):
         raise
     except Exception as error:  # the reader's code may raise anything
-        raise Complaint(f"{case} raised {type(error).__name__}: {error}") from error
+        raise Complaint(f"{case} raised {type(error).__name__}: {error}{end}") from error
 
 
-def stage(name: str, find: Callable[..., None], *args: Any) -> tuple[str, Callable[[], str | None]]:
-    """A stage for ``check_stages``: ``find(*args)`` complains or is content."""
-
-    def problem() -> str | None:
-        try:
-            find(*args)
-        except Complaint as complaint:
-            return str(complaint)
-        return None
-
-    return name, problem
-
-
-def call(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str | None]:
-    """What a function gives, and one line on what went wrong, or None; for checks that look at many calls.
+def result_of(function: Callable[..., Any], *args: Any) -> Any:
+    """What the reader's function gives back.
 
     Raises:
-        NotImplementedError: if the function does; its sentence tells the reader what to write.
+        Complaint: if it raises anything, or gives nothing back.
     """
-    try:
-        found = attempt("it", function, *arguments)
-    except Complaint as complaint:
-        return None, f"{complaint}."
-    if found is None or found is ...:
-        return None, "it gives nothing back: is there a return?"
-    return found, None
+    found = attempt("it", function, *args, end=".")
+    need(found is not None and found is not ..., "it gives nothing back: is there a return?")
+    return found
+
+
+def is_number(found: Any) -> bool:
+    """Whether it is a finite number; True and False are none."""
+    return isinstance(found, Real) and not isinstance(found, bool) and math.isfinite(found)
+
+
+def require_function(answer: Any) -> None:
+    """Complain unless the three dots have become a function."""
+    need(answer is not ..., "replace the three dots by your function.")
+    need(callable(answer), f"the answer is a function, not {type(answer).__name__}.")

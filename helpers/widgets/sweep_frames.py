@@ -1,7 +1,8 @@
-"""Pictures of the saved sweeps with their captions: answers, look-ups, recall, blocks. No torch is needed."""
+"""Pictures of the saved sweeps with their captions: answers, look-ups, recall, blocks."""
 
 from __future__ import annotations
 
+from helpers.eviction import SHOWN, is_variant
 from helpers.plots import compression
 from helpers.records.recall import load_recall
 from helpers.records.sweep import Result, Sweep
@@ -9,13 +10,13 @@ from helpers.widgets.page import Frame
 
 MODES = tuple(compression.MODES)
 SHARES = (0.0625, 0.125, 0.25, 0.5)  # of the thought
-EVERYWHERE = [policy for policy in compression.POLICIES if policy != "SnapKV, not smoothed"]  # at all budgets
+EVERYWHERE = [policy for policy in SHOWN if not is_variant(policy)]  # at all budgets
 IN_WORDS = {0.5: "half", 0.25: "a quarter"}
 
 
 def answers_frame(sweep: Sweep, share: float) -> Frame:
     """Worksheets entirely right by policy and selection mode, with intervals, at one budget."""
-    results = {policy: _by_mode(sweep, policy, share) for policy in compression.POLICIES}
+    results = {policy: _by_mode(sweep, policy, share) for policy in SHOWN}
     shares = {
         policy: {mode: compression.Share(result.share_right, *result.interval) for mode, result in of_policy.items()}
         for policy, of_policy in results.items()
@@ -42,7 +43,7 @@ def lookups_frame(sweep: Sweep) -> Frame:
         f"begins at 50%. At a quarter of the thought TriAttention has {ours}; shared, {others}. "
         f"{sweep.facts['worksheets']['count']} worksheets, measured on {sweep.made_on}."
     )
-    return compression.lookups_by_budget(SHARES, lookups), caption
+    return compression.lookups_by_budget(SHARES, lookups, compression.policy_looks(SHOWN)), caption
 
 
 def recall_frame() -> Frame:

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
+from helpers import eviction
 from helpers.arithmetic import KVShape
 from helpers.cache import PagedCache, attending
 from helpers.decoding import generate, replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
+from helpers.eviction.behind import Behind
 from helpers.eviction.selection import SELECTIONS, group_scores, select
 from helpers.models import make_worksheets
 from tests.cache.test_attention import refused
@@ -148,7 +150,7 @@ class Scripted(Policy):
     def __init__(self, table):
         self.table = table
 
-    def begin(self, shape, prompt_length, held=()):
+    def begin(self, shape, prompt_length, token_index):
         self.tokens = [torch.empty(self.table.shape[1], shape.n_kv_heads, 0, dtype=torch.long)] * shape.n_layers
         self.prompt_length, self.calls = prompt_length, []
 
@@ -577,14 +579,52 @@ def test_h2o_pays_for_its_grids_and_the_others_for_none():
         assert compressed_run(name, "per_head")[2].weights_cost.bytes_written == 0
 
 
-@pytest.mark.parametrize("name", POLICIES)
+# --- All policies of the register ------------------------------------------------------------------------------------
+def compressor_of(name, worksheets=SHEETS, behind=lambda policy: policy):
+    """A policy of the register in a compressor with the least budget that all of them allow; None if it is unsuited."""
+    policy = eviction.POLICIES[name](eviction.Subject(model_of("Llama"), random_ids(80), worksheets))
+    recent = policy and max(4, policy.least_recent)
+    return policy and Compressor(
+        behind(policy), 20, 5, "per_layer_per_head", protect_prompt=False, protect_recent=recent
+    )
+
+
+class Checked(Behind):
+    """Holds scores to what ``Policy.score`` promises."""
+
+    def score(self, layer, keys, position):
+        untouched = keys.clone()
+        scores = super().score(layer, keys, position)
+        assert torch.equal(keys, untouched)
+        assert scores.shape in [(BATCH, heads, keys.shape[2]) for heads in (N_HEADS, N_KV_HEADS)]
+        assert scores.isfinite().all()
+        return scores
+
+
+@pytest.mark.parametrize("name", eviction.POLICIES)
+def test_a_policy_gives_every_row_a_finite_score_and_changes_no_key(name):
+    model, compressor = model_of("Llama"), compressor_of(name, behind=Checked)
+    trace = generate(model, random_ids(12), new_cache(model), compressor, max_new_tokens=30)
+    assert len(trace.compressions) >= 3
+
+
+class Untold(Behind):
+    """Lets nobody ask which tokens are where."""
+
+    def begin(self, shape, prompt_length, token_index):
+        super().begin(shape, prompt_length, None)
+
+
+def test_triattention_does_not_ask_which_token_a_row_holds():
+    model, compressor = model_of("Llama"), compressor_of("TriAttention", behind=Untold)
+    assert generate(model, random_ids(12), new_cache(model), compressor, max_new_tokens=30).compressions
+
+
+@pytest.mark.parametrize("name", eviction.SHOWN)
 def test_a_policy_that_was_used_before_starts_anew(name):
     model, runs = model_of("Llama"), []
-    used, fresh = (
-        Compressor(POLICIES[name][0](), 10, 5, "per_layer_per_head", protect_prompt=False, protect_recent=4)
-        for _ in range(2)
-    )
-    first_batch = BATCH if name == "Oracle" else 1
+    used, fresh = compressor_of(name), compressor_of(name)
+    first_batch = 1 if compressor_of(name, worksheets=None) else BATCH
     generate(model, random_ids(20, first_batch, seed=1), new_cache(model, batch=first_batch), used, max_new_tokens=30)
     for compressor in (used, fresh):
         cache = new_cache(model)
@@ -623,7 +663,7 @@ def snapkv_in_loops(queries, keys, kernel_size):
 def test_snapkv_is_the_mean_weight_of_its_last_queries(window, chunks, kernel_size):
     keys, queries = keys_of(12), torch.randn(2, 4, sum(chunks), 8, generator=torch.Generator().manual_seed(1))
     policy = SnapKV(window, kernel_size)
-    policy.begin(SHAPE, 3)
+    policy.begin(SHAPE, 3, None)
     for part in queries.split(chunks, dim=2):
         policy.see_queries(1, part, 0.3)
     wanted = snapkv_in_loops(0.3 * queries[:, :, -window:], keys, kernel_size)
@@ -703,10 +743,9 @@ def test_random_ranks_every_row_first_about_as_often():
 
 
 class BlindOracle(Oracle):
-    """Tracks rows as Oracle does, and then lets chance choose, so that every layer and head keeps others."""
+    """Lets chance choose, so that every layer and head keeps others."""
 
     def score(self, layer, keys, position):
-        super().score(layer, keys, position)
         return Random(2).score(layer, keys, position)
 
 
@@ -737,7 +776,6 @@ def test_the_oracle_knows_which_token_each_row_holds(turns, selection, protect_p
         position = cache.tokens_seen - 1
         for layer in range(N_LAYERS):
             scores, tokens = Oracle.score(policy, layer, cache.read_keys(layer), position), cache.token_index(layer)
-            assert torch.equal(policy.tokens[layer], tokens)
             for b, sheet in enumerate(sheets):
                 uses = [naive_next_use(sheet, token, position, prompt_length) for token in tokens[b].flatten().tolist()]
                 assert_ranked_by_next_use(scores[b].flatten().tolist(), uses)
@@ -748,8 +786,8 @@ def test_the_oracle_counts_the_tokens_until_the_next_use(seed):
     [sheet] = make_worksheets(1, 12, seed=seed)
     prompt_length = 7
     for position in range(prompt_length - 1, prompt_length + len(sheet.thought.split())):
-        oracle = Oracle([sheet])
-        oracle.begin(SHAPE, prompt_length)
+        oracle, in_order = Oracle([sheet]), torch.arange(position + 1).expand(1, 2, -1)
+        oracle.begin(SHAPE, prompt_length, lambda layer, tokens=in_order: tokens)
         scores = oracle.score(0, keys_of(position + 1, batch=1), position)[0]
         uses = [naive_next_use(sheet, token, position, prompt_length) for token in range(position + 1)]
         for of_head in scores.tolist():

@@ -603,7 +603,7 @@ def test_a_model_that_magnifies_rounding_is_not_refused(family):
 def test_the_reasoner_is_accepted_in_every_dtype(dtype):
     reasoner = load_reasoner()
     policy = TriAttention.calibrate(reasoner.model.to(dtype), text(300))
-    policy.begin(reasoner.shape, 10)
+    policy.begin(reasoner.shape, 10, None)
     assert policy.q_mean.shape == (
         reasoner.shape.n_layers,
         reasoner.model.config.num_attention_heads,
@@ -653,7 +653,9 @@ OTHER_SHAPES = {
 @pytest.mark.parametrize("other", OTHER_SHAPES)
 def test_a_policy_calibrated_on_a_model_of_another_shape_is_refused(other, qwen):
     policy, model = TriAttention.calibrate(qwen, text(128)), build(MODELS["Qwen3"] | OTHER_SHAPES[other])
-    assert "calibrated on 3 layers of 2 KV heads of 16" in refusal(policy.begin, KVShape.from_config(model.config), 5)
+    assert "calibrated on 3 layers of 2 KV heads of 16" in refusal(
+        policy.begin, KVShape.from_config(model.config), 5, None
+    )
     cache = PagedCache.for_model(model, 20)
     refusal(generate, model, text(5), cache, Compressor(policy, 20, 4), max_new_tokens=3)
     assert cache.stats().tokens_seen == 0

@@ -1,6 +1,7 @@
 """The sweep: what a cell counts, held against free running, and the saved figures against what must follow."""
 
 import json
+from dataclasses import replace
 from math import ceil
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from helpers.cache import PagedCache
 from helpers.decoding import generate
-from helpers.eviction import Compressor
+from helpers.eviction import POLICIES, SHOWN, Compressor
 from helpers.experiments import sweep
 from helpers.experiments.sweep import Cell
 from helpers.measuring import share_interval
@@ -45,7 +46,11 @@ def test_a_worksheet_counts_as_right_exactly_when_free_running_writes_the_gold_t
     thought = small.token_ids[:, small.prompt_length :]
     cache = PagedCache.for_model(model, 60 * SHEETS, kv_format="fp32", batch_size=SHEETS)
     compressor = Compressor(
-        sweep.POLICIES[cell.policy](small), round(0.5 * thought.shape[1]), 32, cell.selection, cell.compact
+        POLICIES[cell.policy](sweep.subject(small.sheets)),
+        round(0.5 * thought.shape[1]),
+        32,
+        cell.selection,
+        cell.compact,
     )
     prompts = small.token_ids[:, : small.prompt_length]
     trace = generate(model, prompts, cache, compressor, max_new_tokens=thought.shape[1])
@@ -70,17 +75,28 @@ def test_a_cell_leaves_the_prefilled_cache_as_it_was(small):
     small.prefilled.pool.check_integrity(small.prefilled.tables)
 
 
-@pytest.mark.parametrize("policy", sweep.HEADLESS)
-def test_a_policy_that_knows_no_heads_gives_one_result_in_every_mode(policy, small):
-    results = [sweep.run_cell(Cell(policy, 0.25, selection), 1) for selection in sweep.SELECTIONS]
-    assert results[0] == results[1] == results[2]
+def test_policies_that_say_so_and_no_others_give_one_result_in_every_mode(small):
+    results = {
+        name: [sweep.run_cell(Cell(name, 0.25, selection), 1)["lookups_right"] for selection in sweep.SELECTIONS]
+        for name in SHOWN
+    }
+    alike = {name for name, of_modes in results.items() if all(each == of_modes[0] for each in of_modes)}
+    assert alike == {name for name in SHOWN if sweep.suited(sweep.subject(small.sheets))[name].heads_alike}
+
+
+def test_a_policy_that_needs_worksheets_is_left_out_where_there_are_none():
+    with_worksheets = sweep.subject([])
+    without = replace(with_worksheets, worksheets=None)
+    assert list(sweep.suited(with_worksheets)) == list(POLICIES)
+    assert POLICIES.keys() - sweep.suited(without).keys() == {"Oracle"}
 
 
 def test_every_cell_is_there_once_and_over_all_worksheets(saved):
     cells = [Cell(c["policy"], c["share"], c["selection"], c["compact"]) for c in saved["cells"]]
-    run = {cell for cell, _ in sweep.cells()}
+    policies = sweep.suited(sweep.subject([]))
+    run, alike = {cell for cell, _ in sweep.cells(policies)}, {name for name in policies if policies[name].heads_alike}
     assert len(set(cells)) == len(cells)
-    assert {c for c in cells if c.policy not in sweep.HEADLESS} == {c for c in run if c.policy not in sweep.HEADLESS}
+    assert {c for c in cells if c.policy not in alike} == {c for c in run if c.policy not in alike}
     assert {(c.policy, c.share) for c in cells} == {(c.policy, c.share) for c in run}
     for cell in saved["cells"]:
         count = saved["worksheets"]["count"] if cell["compact"] else sweep.BATCH

@@ -14,9 +14,10 @@ import torch
 from torch.nn.functional import pad
 
 from helpers.decoding import replay
+from helpers.decoding.judged import BLOCK_SIZE
 from helpers.eviction import H2O, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM
 from helpers.eviction.selection import SELECTIONS
-from helpers.experiments.contest import BLOCK_SIZE, INTERVAL, Contest, Verdict
+from helpers.experiments.contest import INTERVAL, Contest, Verdict
 from helpers.models import gold_ids, load_reasoner
 from helpers.plots.leaderboard import Line, answers_and_blocks
 from helpers.records import load_sweep
@@ -267,7 +268,7 @@ def test_nearest_later_right(asked):
 
 
 class Spare(Policy):
-    def begin(self, shape, prompt_length, held=()):
+    def begin(self, shape, prompt_length, token_index):
         self.first = prompt_length
 
     def score(self, layer, keys, position):

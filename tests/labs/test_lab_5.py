@@ -17,6 +17,7 @@ from helpers.experiments.contest import Contest
 from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.records import load_sweep
 from helpers.teaching.labs import lab_5 as lab
+from helpers.teaching.labs import lab_5_choose as part_4
 from helpers.teaching.labs import lab_5_paper_score as paper
 from tests.house.lint_notebooks import output_text, outputs, source
 from tests.house.normalise import read
@@ -344,7 +345,7 @@ WRONG_GROUPS = {
 @pytest.mark.parametrize("mistake", WRONG_GROUPS)
 def test_group_scores_names_the_mistake(mistake, asked):
     function, words = WRONG_GROUPS[mistake]
-    assert names(asked(lab.check_group_scores, function), words)
+    assert names(asked(part_4.check_group_scores, function), words)
 
 
 def choose(scores, count):
@@ -381,19 +382,19 @@ WRONG_CHOICES = {
 @pytest.mark.parametrize("mistake", WRONG_CHOICES)
 def test_choose_names_the_mistake(mistake, asked):
     function, words = WRONG_CHOICES[mistake]
-    assert names(asked(lab.check_choose, function), words)
+    assert names(asked(part_4.check_choose, function), words)
 
 
 def test_topk_alone_breaks_on_ties(asked):
-    said = asked(lab.check_choose, lambda s, n: s.mean(0).topk(n).indices.sort(-1).values)
+    said = asked(part_4.check_choose, lambda s, n: s.mean(0).topk(n).indices.sort(-1).values)
     assert names(said, "topk promises nothing about ties")
 
 
 def test_part_4_right(asked):
     for function in (group_scores, course_groups):
-        assert is_right(asked(lab.check_group_scores, function))
+        assert is_right(asked(part_4.check_group_scores, function))
     for function in (choose, lambda s, n: select(s, n, "per_head")[0]):
-        assert is_right(asked(lab.check_choose, function))
+        assert is_right(asked(part_4.check_choose, function))
 
 
 @pytest.fixture(scope="module")
@@ -424,7 +425,7 @@ def test_places_of_a_compression(compressed, reference, asked):
     recorder, position, *_ = compressed
 
     def ask(places):
-        return asked(lab.check_places, places, recorder, position)
+        return asked(part_4.check_places, places, recorder, position)
 
     assert is_right(ask(places_of(compressed, reference)))
     assert names(ask(places_of(compressed, reference, cut_first=False)), "cut the prompt and the last rows off before")
@@ -453,7 +454,7 @@ def scored(reference, layer, keys, position, offsets=OFFSETS, score=at_once):
 def test_the_same_rows(reference, contest, asked):
     for score in (at_once, by_offsets):
         policy = mine(reference, lambda self, i, k, p, score=score: scored(reference, i, k, p, score=score))
-        said = asked(lab.check_policy, policy, reference, contest, 222)
+        said = asked(part_4.check_policy, policy, reference, contest, 222)
         assert is_right(said) and said.count("Stage") == 5
 
 
@@ -471,7 +472,7 @@ WRONG_POLICIES = {
 def test_other_rows_are_found(mistake, reference, contest, asked):
     function = WRONG_POLICIES[mistake]
     policy = mine(reference, lambda self, i, k, p: function(reference, i, k, p))
-    said = asked(lab.check_policy, policy, reference, contest, 222)
+    said = asked(part_4.check_policy, policy, reference, contest, 222)
     assert said.count("Not yet") == 1 and re.search(r"of the two only (yours|the course's) keeps token \d+", said)
 
 
@@ -483,7 +484,7 @@ def test_what_is_no_policy_of_lab_5(reference, contest, asked):
         (mine(reference, lambda self, i, k, p: scored(reference, i, k, p).mT), "yours is [2, 24, 8]"),
         (mine(reference, lambda self, i, k, p: k.mul_(2).norm(dim=-1)), "score changed the keys"),
     ):
-        assert names(asked(lab.check_policy, answer, reference, contest, 222), words)
+        assert names(asked(part_4.check_policy, answer, reference, contest, 222), words)
 
 
 # --- Stretch ---------------------------------------------------------------------------------------------------------
@@ -510,10 +511,10 @@ def test_a_stub_s_sentence_passes_through(reference, contest):
         lab.check_means,
         lab.check_score,
         lab.check_score_at_once,
-        lab.check_group_scores,
-        lab.check_choose,
+        part_4.check_group_scores,
+        part_4.check_choose,
         lab.check_score_by_max,
-        lambda f: lab.check_policy(mine(reference, f), reference, contest, 222),
+        lambda f: part_4.check_policy(mine(reference, f), reference, contest, 222),
     ):
         with pytest.raises(NotImplementedError, match="Make arrows"):
             check(stub)
@@ -537,8 +538,10 @@ def prose(master):
 
 def test_what_the_hands_work_out(prose):
     assert list(map(float, paper.case_by_hand().right.flatten())) == pytest.approx([8])
-    assert torch.equal(group_scores(lab.TOY_GROUP, 1).flatten(), torch.tensor([-1.0, 1, 1, 1]))
-    assert lab.TOY_LAYERS.mean(0).flatten().tolist() == [3, 2, 4, 2.75] and "have the means 3, 2, 4 and 2.75" in prose
+    assert torch.equal(group_scores(part_4.TOY_GROUP, 1).flatten(), torch.tensor([-1.0, 1, 1, 1]))
+    assert (
+        part_4.TOY_LAYERS.mean(0).flatten().tolist() == [3, 2, 4, 2.75] and "have the means 3, 2, 4 and 2.75" in prose
+    )
     assert abs(1.5 + 2j) == 2.5 and "= 2.5 long" in prose
 
 

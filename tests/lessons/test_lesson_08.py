@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from helpers.cache import PagedCache
 from helpers.decoding import replay
-from helpers.eviction import Compressor, Policy, Random, StreamingLLM, TriAttention
+from helpers.eviction import SHOWN, Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
 from helpers.experiments import recall as recall_module
 from helpers.experiments import sweep as sweep_module
@@ -24,6 +24,7 @@ from helpers.measuring import Trace, share_interval
 from helpers.measuring.trace import Compression
 from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.plots import clocks, compression, queries
+from helpers.plots.canvas import RED
 from helpers.records import load_recall, load_sweep
 from helpers.records.recall import RECALL_DATA
 from helpers.records.sweep import DATA
@@ -138,9 +139,17 @@ def test_answers_are_marks_with_intervals():
 
 
 def test_lookups_are_one_panel_per_mode():
-    axes = drawn(compression.lookups_by_budget([0.25, 0.5], {mode: {"H2O": [0.6, 0.7]} for mode in MODES}))
+    shares, looks = {mode: {"H2O": [0.6, 0.7]} for mode in MODES}, compression.policy_looks(["H2O"])
+    axes = drawn(compression.lookups_by_budget([0.25, 0.5], shares, looks))
     assert [ax.get_title() for ax in axes] == list(MODES)
     assert line(axes[0], "H2O").tolist() == [[0.25, 0.6], [0.5, 0.7]]
+
+
+def test_policies_have_looks_of_their_own_that_stay_as_others_come():
+    looks = compression.policy_looks(map(str, range(100)))
+    assert len(set(looks.values())) == 100
+    assert compression.policy_looks(["0", "1"]) == {name: looks[name] for name in "01"}
+    assert compression.policy_looks(SHOWN)["TriAttention"] == (RED, "o")
 
 
 def test_bars_of_heads():
@@ -254,7 +263,7 @@ def turn(calibrated, *choices):
 def test_answers_to_the_questions_above_the_control(calibrated, prose):
     assert turn(calibrated, "TriAttention", 240, 32, "shared") == (5, 12, 34)
     assert [turn(calibrated, "TriAttention", 240, 32, mode)[0] for mode in MODES[1:]] == [0, 0]
-    off = {name: turn(calibrated, name, 240, 32, "shared", "off") for name in control.POLICIES}
+    off = {name: turn(calibrated, name, 240, 32, "shared", "off") for name in SHOWN}
     assert max(off, key=lambda name: off[name][1]) == "StreamingLLM" and off["StreamingLLM"][:2] == (2, 11)
     assert turn(calibrated, "TriAttention", 240, 128, "shared")[::2] == (6, 40)
     assert [f"{end:.0%}" for end in share_interval([1] * 5 + [0])] == ["44%", "97%"]

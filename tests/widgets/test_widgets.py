@@ -26,7 +26,6 @@ from helpers.arithmetic import (
 )
 from helpers.measuring import Trace
 from helpers.plots import memory as plots
-from helpers.teaching.checks import check_number
 from helpers.widgets import live_run, page, prediction
 from helpers.widgets import memory as memory_controls
 
@@ -469,56 +468,3 @@ def test_a_live_page_moves_the_bar_and_redraws_now_and_then(shown, live):
     assert (bar.data.value, bar.data.max) == (60, 60)
     assert 2 <= len(figure.updates) <= 4  # not at every token
     assert f"{trace.bytes_held[-1]:,} bytes" in caption.updates[-1]["text/markdown"]
-
-
-# --- Checks ----------------------------------------------------------------------------------------------------------
-MISTAKES = {"these are KiB, not bytes.": 128, "did you count query heads?": 524_288}
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (..., "Not yet: replace the three dots by your answer, in bytes."),
-        (131_072, "Right: 131,072 bytes."),
-        (131_072.0, "Right: 131,072 bytes."),
-        (131_000, "Right: 131,072 bytes."),  # within a thousandth: whoever rounds is not wrong
-        (np.float64(131_072), "Right: 131,072 bytes."),
-        (np.int64(131_072), "Right: 131,072 bytes."),
-        (128, "Not yet: these are KiB, not bytes."),
-        (524_288, "Not yet: did you count query heads?"),
-        (262_144, "Not yet: 262,144 is 2 times too high."),
-        (13_107.2, "Not yet: 13,107.2 is 10 times too low."),
-        (0, "Not yet: it must be more than 0."),
-        (-131_072, "Not yet: it must be more than 0."),
-        (True, "Not yet: the answer is a number of bytes, not bool."),
-        ("131072", "Not yet: the answer is a number of bytes, not str."),
-        (None, "Not yet: the answer is a number of bytes, not NoneType."),
-        ([131_072], "Not yet: the answer is a number of bytes, not list."),
-    ],
-    ids=repr,
-)
-def test_check_number_says_what_is_wrong(capsys, answer, said):
-    check_number(answer, 131_072, "bytes", MISTAKES)
-    assert capsys.readouterr().out == said + "\n"
-
-
-@pytest.mark.parametrize("answer", [131_072 * 1.002, 131_072 / 1.002])
-def test_a_near_miss_is_not_1_times_too_large_or_small(capsys, answer):
-    check_number(answer, 131_072, "bytes")
-    said = capsys.readouterr().out
-    assert said.startswith("Not yet: ")
-    assert " 1 times" not in said
-
-
-@pytest.mark.parametrize("answer", [math.nan, math.inf])
-def test_no_number_at_all_is_not_compared(capsys, answer):
-    check_number(answer, 131_072, "bytes")
-    said = capsys.readouterr().out
-    assert said.startswith("Not yet: ")
-    assert "times" not in said
-
-
-@pytest.mark.parametrize(("answer", "said"), [(0, "Right: 0 blocks."), (3, "Not yet: ")])
-def test_the_right_number_may_be_0(capsys, answer, said):
-    check_number(answer, 0, "blocks")
-    assert capsys.readouterr().out.startswith(said)

@@ -1,21 +1,20 @@
 """Checks of lab 1: a toy and ten questions by hand, four functions with footprint, five published numbers.
 
-Right answers come from ``helpers.arithmetic``. What a wrong one tells comes from ``hand_sums``, or from a call with one
-slip in it.
+Right answers come from ``helpers.arithmetic``. What a wrong one tells comes from ``lab_1_hand_sums``, or from a call
+with one slip in it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, NamedTuple
 
 from helpers.arithmetic.catalog import GB, MODELS, GiB, find_card
 from helpers.arithmetic.footprint import KVShape, decode_ceiling, max_tokens, weights_bytes
 from helpers.measuring.comparisons import how_far
-from helpers.teaching.attempts import call
-from helpers.teaching.checks import check_number, check_stages
+from helpers.teaching.attempts import Complaint, is_number, need, result_of
+from helpers.teaching.checks import Number, check_stages, stage
 from helpers.teaching.labs.lab_1_hand_sums import KINDS, OVERHEAD, QUESTIONS, mistakes, right_answer
 
 Function = Callable[..., Any]
@@ -23,49 +22,38 @@ SMALL, MEDIUM, SLIDING = "Llama-3.1-8B", "Qwen3-32B", "gpt-oss-20b"
 
 
 # --- Part 1: the toy -------------------------------------------------------------------------------------------------
-def check_toy_token(answer: Any) -> None:
-    """Bytes of one token: 2 layers, 2 query heads, 1 KV head, rows of 4 numbers of 2 bytes."""
-    slips = {
-        "the toy has 2 query heads, but only its 1 KV head keeps rows.": 64,
-        "a factor 2 is missing: there are 2 layers, keys and values are both kept, a number takes 2 bytes.": 16,
-        "factors of 2 are missing: there are 2 layers, keys and values are both kept, a number takes 2 bytes.": 8,
-        "16 is bits; a number takes 2 bytes.": 256,
-    }
-    check_number(answer, 32, "bytes", slips)
+# Bytes of one token: 2 layers, 2 query heads, 1 KV head, rows of 4 numbers of 2 bytes.
+check_toy_token = Number(32, "bytes") | {
+    "the toy has 2 query heads, but only its 1 KV head keeps rows.": 64,
+    "a factor 2 is missing: there are 2 layers, keys and values are both kept, a number takes 2 bytes.": 16,
+    "factors of 2 are missing: there are 2 layers, keys and values are both kept, a number takes 2 bytes.": 8,
+    "16 is bits; a number takes 2 bytes.": 256,
+}
 
+# Tokens for one user in 1,000 bytes less 100 of overhead and 420 of weights, at 32 bytes each.
+check_toy_context = Number(15, "tokens") | {
+    "overhead and weights come first; the cache gets what they leave.": 1_000 // 32,
+    "the overhead is missing.": 580 // 32,
+    "the weights are missing.": 900 // 32,
+    "those are bytes; each token takes 32 of them.": 480,
+}
 
-def check_toy_context(answer: Any) -> None:
-    """Tokens for one user in 1,000 bytes less 100 of overhead and 420 of weights, at 32 bytes each."""
-    slips = {
-        "overhead and weights come first; the cache gets what they leave.": 1_000 // 32,
-        "the overhead is missing.": 580 // 32,
-        "the weights are missing.": 900 // 32,
-        "those are bytes; each token takes 32 of them.": 480,
-    }
-    check_number(answer, 15, "tokens", slips)
+# Users with 3 tokens each in the same memory.
+check_toy_users = Number(5, "users") | {
+    "that is how many tokens fit; each user has 3.": 15,
+    "overhead and weights come first, once for all users.": 1_000 // 96,
+    "the weights are loaded once, for all users.": 1_000 // (420 + 96),
+    "the overhead is missing.": 580 // 96,
+}
 
-
-def check_toy_users(answer: Any) -> None:
-    """Users with 3 tokens each in the same memory."""
-    slips = {
-        "that is how many tokens fit; each user has 3.": 15,
-        "overhead and weights come first, once for all users.": 1_000 // 96,
-        "the weights are loaded once, for all users.": 1_000 // (420 + 96),
-        "the overhead is missing.": 580 // 96,
-    }
-    check_number(answer, 5, "users", slips)
-
-
-def check_toy_speed(answer: Any) -> None:
-    """Tokens per second at 5,160 bytes per second, with 3 tokens in the cache."""
-    slips = {
-        "that is without the cache, which is read for every token too.": 5_160 / 420,
-        "that is without the weights, which are read for every token too.": 5_160 / 96,
-        "the overhead is not read for every token.": 5_160 / (420 + 96 + 100),
-        "that is seconds per token; turn it round.": 0.1,
-        "all 3 tokens in the cache are read for each new one.": 5_160 / (420 + 32),
-    }
-    check_number(answer, 10, "tokens per second", slips)
+# Tokens per second at 5,160 bytes per second, with 3 tokens in the cache.
+check_toy_speed = Number(10, "tokens per second") | {
+    "that is without the cache, which is read for every token too.": 5_160 / 420,
+    "that is without the weights, which are read for every token too.": 5_160 / 96,
+    "the overhead is not read for every token.": 5_160 / (420 + 96 + 100),
+    "that is seconds per token; turn it round.": 0.1,
+    "all 3 tokens in the cache are read for each new one.": 5_160 / (420 + 32),
+}
 
 
 # --- Parts 2 and 3: ten questions by hand ----------------------------------------------------------------------------
@@ -77,7 +65,7 @@ def check_question(number: int, answer: Any) -> None:
         answer: the reader's number, in the unit that the question names.
     """
     question = QUESTIONS[number]
-    check_number(answer, right_answer(question), KINDS[question.kind][0], mistakes(question))
+    Number(right_answer(question), KINDS[question.kind][0], mistakes(question))(answer)
 
 
 # --- Part 4: the same with footprint ---------------------------------------------------------------------------------
@@ -186,26 +174,24 @@ def _weights(model: str, weight_format: str) -> float:
 
 
 def _check(function: Function, *cases: Case) -> None:
-    check_stages(*((case.stage, lambda case=case: _what_is_wrong(function, case)) for case in cases))
+    check_stages(*(stage(case.stage, _require_right, function, case) for case in cases))
 
 
-def _what_is_wrong(function: Function, case: Case) -> str | None:
-    found, problem = _number(function, case.arguments)
-    if problem:
-        return problem
+def _require_right(function: Function, case: Case) -> None:
+    found = _number(function, case.arguments)
+    if math.isclose(found, case.right, rel_tol=1e-6):
+        return
     in_gib = {"that is in GiB; give bytes.": case.right / GiB, "that is in GB; give bytes.": case.right / GB}
-    for line, number in {"": case.right, **case.slips, **in_gib}.items():
-        if math.isclose(found, number, rel_tol=1e-6):
-            return line or None
+    for line, number in (case.slips | in_gib).items():
+        need(not math.isclose(found, number, rel_tol=1e-6), line)
     said = ", ".join(map(repr, case.arguments))
-    return f"for ({said}) it gives {found:,.10g}; right is {case.right:,.10g}."
+    raise Complaint(f"for ({said}) it gives {found:,.10g}; right is {case.right:,.10g}.")
 
 
-def _number(function: Function, arguments: tuple[Any, ...]) -> tuple[Any, str | None]:
-    found, problem = call(function, *arguments)
-    if not problem and (isinstance(found, bool) or not isinstance(found, Real) or not math.isfinite(found)):
-        problem = f"it gives {found!r}; a number is asked for."
-    return found, problem
+def _number(function: Function, arguments: tuple[Any, ...]) -> float:
+    found = result_of(function, *arguments)
+    need(is_number(found), f"it gives {found!r}; a number is asked for.")
+    return found
 
 
 # --- Part 5: published numbers ---------------------------------------------------------------------------------------
@@ -301,48 +287,49 @@ def check_published(who: str, function: Function) -> None:
     """
     case = PUBLISHED[who]
     if check_stages(
-        ("the published number", lambda: _not_published(function, case)),
-        ("the same mistake on other numbers", lambda: _not_the_mistake(function, case)),
+        stage("the published number", _require_published, function, case),
+        stage("the same mistake on other numbers", _require_the_mistake, function, case),
     ):
         print(f"The mistake: {case.mistake}")
 
 
-def _not_published(function: Function, case: Published) -> str | None:
-    found, problem = _number(function, case.arguments)
-    if problem or abs(found - case.number) <= case.within:
-        return problem
+def _require_published(function: Function, case: Published) -> None:
+    found = _number(function, case.arguments)
+    if abs(found - case.number) <= case.within:
+        return
     true, shown = case.right(*case.arguments), f"{found:,.4g} {case.unit}"
-    if math.isclose(found, true, rel_tol=1e-3):
-        return f"{shown} is the true number. Published is {case.number:g}: {case.clue}"
-    if case.unit == "GB" and math.isclose(found, case.wrong(*case.arguments) * GB, rel_tol=1e-2):
-        return "that is in bytes; divide by GB."
-    if case.unit == "GB" and math.isclose(found, case.wrong(*case.arguments) * GB / GiB, rel_tol=1e-2):
-        return "that is in GiB; divide by GB."
-    if case.unit == "percent" and math.isclose(100 * found, case.number, abs_tol=case.within):
-        return "that is a share; times 100 it is in percent."
+    need(
+        not math.isclose(found, true, rel_tol=1e-3),
+        f"{shown} is the true number. Published is {case.number:g}: {case.clue}",
+    )
+    if case.unit == "GB":
+        in_bytes = case.wrong(*case.arguments) * GB
+        need(not math.isclose(found, in_bytes, rel_tol=1e-2), "that is in bytes; divide by GB.")
+        need(not math.isclose(found, in_bytes / GiB, rel_tol=1e-2), "that is in GiB; divide by GB.")
+    is_share = case.unit == "percent" and math.isclose(100 * found, case.number, abs_tol=case.within)
+    need(not is_share, "that is a share; times 100 it is in percent.")
     far = f" Yours is {how_far(found, case.number)}." if found * case.number > 0 and case.number > 0 else ""
-    return f"it gives {shown}; published is {case.number:g}.{far}"
+    raise Complaint(f"it gives {shown}; published is {case.number:g}.{far}")
 
 
-def _not_the_mistake(function: Function, case: Published) -> str | None:
-    found, problem = _number(function, case.other)
-    expected = case.wrong(*case.other)
-    if problem or math.isclose(found, expected, rel_tol=1e-6):
-        return problem
-    if math.isclose(found, call(function, *case.arguments)[0], rel_tol=1e-9):
-        return "it gives the same for all; write a formula of the numbers it is given, not its result."
+def _require_the_mistake(function: Function, case: Published) -> None:
+    found, expected = _number(function, case.other), case.wrong(*case.other)
+    if math.isclose(found, expected, rel_tol=1e-6):
+        return
+    constant = math.isclose(found, result_of(function, *case.arguments), rel_tol=1e-9)
+    need(not constant, "it gives the same for all; write a formula of the numbers it is given, not its result.")
     said = ", ".join(f"{number:,}" for number in case.other)
-    return f"for ({said}) it gives {found:,.4g}, the mistake gives {expected:,.4g}: yours fits one number by chance."
+    raise Complaint(
+        f"for ({said}) it gives {found:,.4g}, the mistake gives {expected:,.4g}: yours fits one number by chance."
+    )
 
 
-def check_heads_405b(answer: Any) -> None:
-    """The KV heads with which the table's third number comes out."""
-    slips = {
-        "that is the true number of KV heads, and gives 61.52.": 8,
-        "that is the number of query heads, and gives 984.38.": 128,
-        "that is how many times too large the number is; how many heads is that?": 2,
-    }
-    check_number(answer, 16, "KV heads", slips)
+# The KV heads with which the table's third number comes out.
+check_heads_405b = Number(16, "KV heads") | {
+    "that is the true number of KV heads, and gives 61.52.": 8,
+    "that is the number of query heads, and gives 984.38.": 128,
+    "that is how many times too large the number is; how many heads is that?": 2,
+}
 
 
 # --- Stretch ---------------------------------------------------------------------------------------------------------
@@ -362,4 +349,4 @@ def check_times(model: str, answer: Any) -> None:
         "the formula divides by 8 as well.": 8 * wrong / true,
         "compare with the KV heads that the model has, not with its query heads.": heads / 4,
     }
-    check_number(answer, wrong / true, "times", slips)
+    Number(wrong / true, "times", slips)(answer)

@@ -149,8 +149,8 @@ Changes = dict[str, float]  # fields of a ``Sum``, and what a slip writes there 
 def mistakes(question: Question) -> dict[str, float]:
     """What a wrong answer tells, mapped to that answer: single slips, slips of unit, then any two at once."""
     right, value = hand_sum(question), KINDS[question.kind][1]
-    wrong = {line: value(replace(right, **changes)) for line, changes in all_slips(question).items()}
-    active = {line: all_slips(question)[line] for line, number in wrong.items() if _differs(number, value(right))}
+    wrong = {line: value(replace(right, **changes)) for line, changes in _all_slips(question).items()}
+    active = {line: _all_slips(question)[line] for line, number in wrong.items() if _differs(number, value(right))}
     found = _joined({line: wrong[line] for line in active} | _unit_slips(question, right))
     for (one, first), (other, second) in combinations(active.items(), 2):
         number = value(replace(right, **(first | second)))
@@ -158,7 +158,7 @@ def mistakes(question: Question) -> dict[str, float]:
     return {line: number for line, number in found.items() if _differs(number, value(right))}
 
 
-def all_slips(question: Question) -> dict[str, Changes]:
+def _all_slips(question: Question) -> dict[str, Changes]:
     """The slips that a question's kind leaves room for: the line for the reader, and the change of the sum."""
     if question.kind == "weights":
         return _weight_slips(question)

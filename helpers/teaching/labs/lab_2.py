@@ -1,4 +1,4 @@
-"""Checks of lab 2: a group by hand, q8_0 and q4_0 against gguf, the search for the cheapest pair, keys per channel."""
+"""Checks of lab 2, parts 1 to 3: a group by hand, and q8_0 and q4_0 against gguf."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from helpers.arithmetic.footprint import KVShape
-from helpers.teaching.attempts import call
-from helpers.teaching.checks import check_stages
+from helpers.teaching.attempts import Complaint, need, result_of
+from helpers.teaching.checks import check_stages, in_one_line, stage
 from helpers.teaching.labs import lab_2_packing
 from helpers.teaching.labs.lab_2_packing import GROUP, Row, Switches, gguf_pack, gguf_unpack, recognise
 
 Function = Callable[..., Any]
-Pair = tuple[str, str]
 N_RANDOM = 300
 
 
@@ -54,26 +52,22 @@ def check_round_away(function: Function) -> None:
         "halves below zero": [-0.5, -1.5, -2.5],
         "just below a half": [np.nextafter(np.float32(0.5), np.float32(0)), -0.49999997],
     }
-    check_stages(*((name, partial(_rounding_problem, function, numbers)) for name, numbers in stages.items()))
+    check_stages(*(stage(name, _require_rounded, function, numbers) for name, numbers in stages.items()))
 
 
-def _rounding_problem(function: Function, numbers: Sequence[float]) -> str | None:
+def _require_rounded(function: Function, numbers: Sequence[float]) -> None:
     x = np.array(numbers, dtype=np.float32)
-    found, problem = call(function, x.copy())
-    if problem:
-        return problem
-    found, right = np.asarray(found, dtype=np.float64), lab_2_packing.half_away(x)
-    if found.shape != right.shape:
-        return f"it gives shape {found.shape} for an array of shape {x.shape}."
+    found, right = np.asarray(result_of(function, x.copy()), dtype=np.float64), lab_2_packing.half_away(x)
+    need(found.shape == right.shape, f"it gives shape {found.shape} for an array of shape {x.shape}.")
     if np.array_equal(found, right):
-        return None
+        return
     for name, line in lab_2_packing.ROUNDING_LINES.items():
-        if np.array_equal(found, lab_2_packing.ROUNDINGS[name](x)) and max(numbers) != 0.5 - 2**-25:
-            return line
-    if max(numbers) < 0.5:
-        return "0.49999997 becomes 1: to add 0.5 rounds up before floor sees it. Compare what is behind the point."
+        alike = np.array_equal(found, lab_2_packing.ROUNDINGS[name](x))
+        need(not alike or max(numbers) == 0.5 - 2**-25, line)
+    before = "0.49999997 becomes 1: to add 0.5 rounds up before floor sees it. Compare what is behind the point."
+    need(max(numbers) >= 0.5, before)
     where = int(np.flatnonzero(found != right)[0])
-    return f"{numbers[where]:g} becomes {found[where]:g}; it should become {right[where]:g}."
+    raise Complaint(f"{numbers[where]:g} becomes {found[where]:g}; it should become {right[where]:g}.")
 
 
 def check_hand_steps(answer: Any) -> None:
@@ -113,20 +107,18 @@ def check_hand_bytes(answer: Any) -> None:
     _check_list(answer, [112, 246], slips)
 
 
-def _check_list(answer: Any, right: list[int], slips: dict[str, list[float]]) -> None:
+@in_one_line
+def _check_list(answer: Any, right: list[int], slips: dict[str, list[float]]) -> str:
     try:
         found = [float(number) for number in np.asarray(answer).ravel()]
     except (TypeError, ValueError):
-        print(f"Not yet: a list of {len(right)} numbers is asked for.")
-        return
-    lines = [line for line, wrong in slips.items() if found == wrong]
-    if found == right:
-        print(f"Right: {right}.")
-    elif lines or len(found) != len(right):
-        print(f"Not yet: {lines[0] if lines else f'there are {len(found)} numbers; it should be {len(right)}.'}")
-    else:
-        off = [str(place) for place, (own, true) in enumerate(zip(found, right, strict=True), start=1) if own != true]
-        print(f"Not yet: number {' and number '.join(off)} of the {len(right)} is not right.")
+        raise Complaint(f"a list of {len(right)} numbers is asked for.") from None
+    for line, wrong in slips.items():
+        need(found != wrong, line)
+    need(len(found) == len(right), f"there are {len(found)} numbers; it should be {len(right)}.")
+    off = [str(place) for place, (own, true) in enumerate(zip(found, right, strict=True), start=1) if own != true]
+    need(not off, f"number {' and number '.join(off)} of the {len(right)} is not right.")
+    return f"{right}."
 
 
 # --- Parts 2 and 3: pack ---------------------------------------------------------------------------------------------
@@ -249,42 +241,32 @@ def _check_unpack(function: Function, target: Target, source: Target, by_hand: R
 
 def _check(function: Function, target: Target, stages: dict[str, list[Row]]) -> None:
     first = next(iter(stages.values()))[0]
-    kind = ("kind and size", partial(_kind_problem, function, target, first))
-    check_stages(kind, *((name, partial(_row_problem, function, target, rows)) for name, rows in stages.items()))
-
-
-def _kind_problem(function: Function, target: Target, row: Row) -> str | None:
-    given = row.copy()
-    found, problem = call(function, given)
-    if problem:
-        return problem
-    if not np.array_equal(given, row):
-        return "it changes what it was given; work on a copy."
-    found = np.asarray(found)
-    for line, size in target.sizes.items():
-        if found.size * found.itemsize == size and line and target.kind == "uint8":
-            return f"it gives {size} bytes; right are {target.sizes[None]}: {line}."
-        if found.size == size and line and target.kind != "uint8":
-            return f"it gives {size} numbers; right are {target.sizes[None]}: {line}."
-    if found.dtype != target.kind:
-        return f"it gives numbers of type {found.dtype}; they should be {target.kind}."
-    right = (target.sizes[None],)
-    return None if found.shape == right else f"it gives shape {list(found.shape)}; right is {list(right)}."
-
-
-def _row_problem(function: Function, target: Target, rows: list[Row]) -> str | None:
-    found = []
-    for row in rows:
-        result, problem = call(function, row.copy())
-        if problem:
-            return problem
-        found.append(np.asarray(result))
-    wrong = [place for place, row in enumerate(rows) if not np.array_equal(found[place], target.right(row))]
-    if not wrong:
-        return None
-    return recognise(found, rows, target.twin, target.slips) or _first_difference(
-        found[wrong[0]], target.right(rows[wrong[0]]), len(wrong), len(rows)
+    check_stages(
+        stage("kind and size", _require_kind, function, target, first),
+        *(stage(name, _require_rows, function, target, rows) for name, rows in stages.items()),
     )
+
+
+def _require_kind(function: Function, target: Target, row: Row) -> None:
+    given = row.copy()
+    found = np.asarray(result_of(function, given))
+    need(np.array_equal(given, row), "it changes what it was given; work on a copy.")
+    unit, count = ("bytes", found.nbytes) if target.kind == "uint8" else ("numbers", found.size)
+    for line, size in target.sizes.items():
+        need(not line or count != size, f"it gives {size} {unit}; right are {target.sizes[None]}: {line}.")
+    need(found.dtype == target.kind, f"it gives numbers of type {found.dtype}; they should be {target.kind}.")
+    right = (target.sizes[None],)
+    need(found.shape == right, f"it gives shape {list(found.shape)}; right is {list(right)}.")
+
+
+def _require_rows(function: Function, target: Target, rows: list[Row]) -> None:
+    found = [np.asarray(result_of(function, row.copy())) for row in rows]
+    wrong = [place for place, row in enumerate(rows) if not np.array_equal(found[place], target.right(row))]
+    if wrong:
+        raise Complaint(
+            recognise(found, rows, target.twin, target.slips)
+            or _first_difference(found[wrong[0]], target.right(rows[wrong[0]]), len(wrong), len(rows))
+        )
 
 
 def _first_difference(found: Row, right: Row, n_wrong: int, count: int) -> str:
@@ -295,154 +277,3 @@ def _first_difference(found: Row, right: Row, n_wrong: int, count: int) -> str:
     name = "byte" if found.dtype == np.uint8 else "number"
     constant = " Does it look at what it is given?" if len(set(found.tolist())) == 1 else ""
     return f"{of_rows}{name} {place} is {found[place]:g} and in gguf {right[place]:g}.{constant}"
-
-
-# --- Part 4: the two dials -------------------------------------------------------------------------------------------
-def check_token_bytes(function: Function) -> None:
-    """``token_bytes(pair)``: bytes of one token of the reasoner with K in one format and V in another."""
-    pairs = {"fp16 for both": ("fp16", "fp16"), "K in q8_0, V in q4_0": ("q8_0", "q4_0"), "q5_0": ("q5_0", "q5_0")}
-    check_stages(*((name, partial(_token_problem, function, pair)) for name, pair in pairs.items()))
-
-
-def _token_problem(function: Function, pair: Pair) -> str | None:
-    found, problem = call(function, pair)
-    if problem:
-        return problem
-    k_bytes, v_bytes = (KVShape(1, 1, 32).bytes_per_token((name, name)) // 2 for name in pair)
-    slips = {
-        "": 16 * (k_bytes + v_bytes),
-        "that is one row of K and one of V; the reasoner has 4 layers, each with 4 KV heads.": k_bytes + v_bytes,
-        "that is one layer, or one KV head; the reasoner has 4 layers, each with 4 KV heads.": 4 * (k_bytes + v_bytes),
-        "the reasoner has 8 query heads, but only its 4 KV heads keep rows.": 32 * (k_bytes + v_bytes),
-        "V is not counted; a token keeps a key and a value.": 16 * k_bytes,
-        "K is not counted; a token keeps a key and a value.": 16 * v_bytes,
-        "V has a format of its own: yours has K's.": 32 * k_bytes,
-        "K has a format of its own: yours has V's.": 32 * v_bytes,
-    }
-    lines = [line for line, number in slips.items() if found == number]
-    return (lines[0] or None) if lines else f"for {pair} it gives {found!r} bytes; right is {slips['']:,}."
-
-
-class Table(NamedTuple):
-    """A made-up measurement on which a search is tried: what each pair costs, and how many it gets right."""
-
-    costs: dict[Pair, int]
-    rights: dict[Pair, int]
-    at_least: int
-
-
-PLAIN = Table(
-    {("c", "c"): 40, ("a", "b"): 20, ("d", "d"): 60, ("a", "a"): 10, ("b", "c"): 30},
-    {("c", "c"): 9, ("a", "b"): 5, ("d", "d"): 10, ("a", "a"): 3, ("b", "c"): 8},
-    7,
-)
-DIP = Table(
-    {("a", "a"): 10, ("b", "a"): 20, ("c", "a"): 30, ("d", "a"): 40, ("d", "d"): 50},
-    {("a", "a"): 2, ("b", "a"): 8, ("c", "a"): 5, ("d", "a"): 6, ("d", "d"): 9},
-    7,
-)
-
-
-def check_find_cheapest(function: Function) -> None:
-    """``find_cheapest(pairs, cost, right, at_least)``: the cheapest pair that gets enough right."""
-    check_stages(
-        ("a made-up table", partial(_search_problem, function, PLAIN)),
-        ("just enough right", partial(_search_problem, function, PLAIN._replace(at_least=8))),
-        ("a dearer pair that gets fewer right", partial(_search_problem, function, DIP)),
-        ("nothing is good enough", partial(_search_problem, function, PLAIN._replace(at_least=11))),
-        ("no more measured than needed", partial(_effort_problem, function, PLAIN)),
-    )
-
-
-def _search(function: Function, table: Table) -> tuple[Any, str | None, list[Pair]]:
-    measured: list[Pair] = []
-
-    def right(pair: Pair) -> int:
-        measured.append(pair)
-        return table.rights[pair]
-
-    try:
-        found = function(list(table.costs), table.costs.__getitem__, right, table.at_least)
-    except NotImplementedError:
-        raise
-    except Exception as error:  # the reader's code may raise anything
-        return None, f"it raised {type(error).__name__}: {error}.", measured
-    if not (found is None or isinstance(found, tuple | list)):
-        return None, f"it gives {found!r}; a pair, or None, is asked for.", measured
-    return found if found is None else tuple(found), None, measured
-
-
-def _search_problem(function: Function, table: Table) -> str | None:
-    found, problem, _ = _search(function, table)
-    good = [pair for pair in table.costs if table.rights[pair] >= table.at_least]
-    expected = min(good, key=table.costs.__getitem__, default=None)
-    if problem or found == expected:
-        return problem
-    if found is None:
-        return "it gives nothing back, and there is a pair that is good enough: is there a return?"
-    if found not in table.costs:
-        turned = ": K comes first, then V" if found[::-1] in table.costs else ""
-        return f"it gives {found}, which is not one of the pairs{turned}."
-    return _search_slip(found, table, good, expected)
-
-
-def _search_slip(found: Pair, table: Table, good: list[Pair], expected: Pair | None) -> str:
-    if found not in good:
-        advice = "give None then" if expected is None else "look at the next"
-        return f"it gives {found}, which gets {table.rights[found]} right; {table.at_least} are needed: {advice}."
-    between = [pair for pair, cost in table.costs.items() if table.costs[expected] < cost < table.costs[found]]
-    if table.rights[expected] == table.at_least and not between:
-        return "a pair with exactly so many right is good enough: >=, not >."
-    if set(between) - set(good):
-        return "a dearer pair may get fewer right than a cheaper one: start from the cheapest, not from above."
-    if found == max(good, key=table.rights.__getitem__):
-        return "that is the pair with most right; asked for is the cheapest that gets enough."
-    if found == good[0]:
-        return "that is the first good one in the order in which they came; go through them by their cost."
-    return f"{found} costs {table.costs[found]}; {expected} gets enough right too, and costs {table.costs[expected]}."
-
-
-def _effort_problem(function: Function, table: Table) -> str | None:
-    _, problem, measured = _search(function, table)
-    needed = sorted(table.costs.values()).index(30) + 1
-    if problem or len(measured) <= needed:
-        return problem
-    twice = "measures a pair twice" if len(measured) > len(set(measured)) else f"measures {len(measured)} pairs"
-    return (
-        f"it {twice} where {needed} pairs are enough, and each takes seconds: from the cheapest on, stop at the first."
-    )
-
-
-# --- Stretch: keys per channel ---------------------------------------------------------------------------------------
-def check_per_channel(function: Function) -> None:
-    """``per_channel(rows)``: 32 rows read back from q4_0, each channel's 32 numbers in a group of their own."""
-    loud = np.ones((GROUP, GROUP), dtype=np.float32)
-    loud[:, 5] = 100.0
-    rng = np.random.default_rng(2)
-    random = (rng.normal(size=(GROUP, GROUP)) * rng.uniform(0.1, 10, size=GROUP)).astype(np.float32)
-    check_stages(
-        ("one loud channel", partial(_channel_problem, function, loud)),
-        ("random rows", partial(_channel_problem, function, random)),
-    )
-
-
-def _by_row(rows: Row) -> Row:
-    return np.stack([gguf_unpack(gguf_pack(row, "q4_0"), "q4_0") for row in rows])
-
-
-def _channel_problem(function: Function, rows: Row) -> str | None:
-    found, problem = call(function, rows.copy())
-    if problem:
-        return problem
-    found = np.asarray(found)
-    if found.shape != rows.shape:
-        return f"it gives shape {list(found.shape)}; right is {list(rows.shape)}."
-    columns = np.ascontiguousarray(rows.T)
-    known = {
-        "": _by_row(columns).T,
-        "each token's row is a group in yours; take each channel's column, which is a row of rows.T.": _by_row(rows),
-        "the result lies on its side: turn it back, so that line i is token i again.": _by_row(columns),
-        "those are the rows as they were; pack them and read them back.": rows,
-    }
-    lines = [line for line, wrong in known.items() if np.array_equal(found, wrong)]
-    return (lines[0] or None) if lines else f"{(found != known['']).mean():.0%} of the numbers are not what gguf reads."

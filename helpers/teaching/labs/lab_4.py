@@ -9,8 +9,8 @@ import torch
 
 from helpers.eviction import Policy
 from helpers.experiments.contest import Contest
-from helpers.teaching.attempts import Complaint, attempt, need, stage
-from helpers.teaching.checks import check_stages
+from helpers.teaching.attempts import Complaint, attempt, need
+from helpers.teaching.checks import check_stages, stage
 from helpers.teaching.labs.policy_checks import (
     LATE,
     N_PROMPT,

@@ -54,13 +54,13 @@ def case_by_hand(offsets: Sequence[int] = (1,)) -> Case:
     return Case(key, query, length, QUARTER, position=4, offsets=list(offsets))
 
 
-def random_case(seed: int, position: int = 9, offsets: Sequence[int] = (1, 2, 4, 8), bands: int = 4) -> Case:
-    """5 rows of 2 KV heads, and 4 query heads."""
+def random_case(seed: int, position: int = 9, bands: int = 4) -> Case:
+    """5 rows of 2 KV heads, and 4 query heads; offsets 1, 2, 4 and 8."""
     generator = torch.Generator().manual_seed(seed)
     q_mean = torch.randn(4, bands, dtype=torch.complex128, generator=generator)
     spread = torch.rand(4, bands, dtype=torch.float64, generator=generator)
     keys = torch.randn(2, 5, 2 * bands, generator=generator)
-    return Case(keys, q_mean, q_mean.abs() + spread, frequencies(bands), position, list(offsets))
+    return Case(keys, q_mean, q_mean.abs() + spread, frequencies(bands), position, [1, 2, 4, 8])
 
 
 # --- Slips -----------------------------------------------------------------------------------------------------------
@@ -172,3 +172,9 @@ def near(found: torch.Tensor, right: torch.Tensor, error: float = NEAR) -> bool:
     if found.shape != right.shape:
         return False
     return bool((found - right).abs().max() <= error * max(1e-9, right.abs().max().item()))
+
+
+def complain_of(found: torch.Tensor, mistakes: dict[str, torch.Tensor], error: float = NEAR) -> None:
+    """Complain if it is what a mistake gives; each line comes with what its mistake gives."""
+    for message, wrong in mistakes.items():
+        need(not near(found, wrong, error), message)

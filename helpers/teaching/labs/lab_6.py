@@ -12,8 +12,8 @@ from helpers.arithmetic.footprint import MemoryBudget
 from helpers.cache.block_pool import blocks_for
 from helpers.eviction import H2O, Compressor
 from helpers.records.service import BLOCK_SIZE, EVERY, REQUESTS, load_evidence
-from helpers.teaching.attempts import Complaint, attempt, need, stage
-from helpers.teaching.checks import check_number, check_stages
+from helpers.teaching.attempts import Complaint, attempt, need
+from helpers.teaching.checks import Number, check_stages, in_one_line, stage
 
 Function = Callable[..., Any]
 PROMPT, LENGTH = 139, 362  # tokens of a request when its prompt is read, and when it is answered
@@ -143,24 +143,22 @@ def _cache_term(budget: MemoryBudget) -> None:
     _require_bytes("cache_per_sequence", budget.cache_per_sequence, right, {})
 
 
-def check_culprit(culprit: Any) -> None:
+@in_one_line
+def check_culprit(culprit: Any) -> str:
     """Which of the three terms killed it."""
     grown = (_terms("died")["overhead"] - _terms("ready")["overhead"]) / MiB
-    answers = {
-        "cache": "",
+    innocent = {
         "weights": "the weights were there before the first request, and took not a byte more at the end. What stands "
         "still fills nothing up.",
         "overhead": f"it is the largest term by far, but it grew by {grown:.1f} MiB between ready and stopped, and not "
         "in the pool. What said no was the pool, and the largest need not be the one that grows.",
     }
     name = culprit.strip().lower() if isinstance(culprit, str) else culprit
-    if name not in answers:
-        print(f"Not yet: the three terms are overhead, weights and cache; you blame {culprit!r}.")
-    elif answers[name]:
-        print(f"Not yet: {answers[name]}")
-    else:
-        held = NUM_BLOCKS * BLOCK_SIZE
-        print(f"Right: the cache went from nothing to {NUM_BLOCKS} blocks, {held:,} slots, and asked for one more.")
+    known = name in ("cache", *innocent)
+    need(known, f"the three terms are overhead, weights and cache; you blame {culprit!r}.")
+    need(name == "cache", innocent.get(name, ""))
+    held = NUM_BLOCKS * BLOCK_SIZE
+    return f"the cache went from nothing to {NUM_BLOCKS} blocks, {held:,} slots, and asked for one more."
 
 
 # --- Part 3: what grows, and until when ------------------------------------------------------------------------------
@@ -219,47 +217,43 @@ def _why_not_blocks(found: float, step: int) -> str:
     return next((message for value, message in mistakes if value == found), "work this step out by hand")
 
 
-def check_death_step(answer: Any) -> None:
-    """The first step that needs more blocks than there are."""
-    mistakes = {
-        "that is the last step that still fits; in the next one the pool refuses.": DIED_AT - 1,
-        "that is one step late: in which step are more than 192 blocks needed for the first time?": DIED_AT + 1,
-        "then the first request would have been answered; the pool is full before that.": LENGTH - PROMPT,
-    }
-    check_number(answer, DIED_AT, "steps", mistakes)
+# The first step that needs more blocks than there are.
+check_death_step = Number(DIED_AT, "steps") | {
+    "that is the last step that still fits; in the next one the pool refuses.": DIED_AT - 1,
+    "that is one step late: in which step are more than 192 blocks needed for the first time?": DIED_AT + 1,
+    "then the first request would have been answered; the pool is full before that.": LENGTH - PROMPT,
+}
 
 
 # --- Part 4: make them wait ------------------------------------------------------------------------------------------
-def check_limit(answer: Any) -> None:
-    """The most requests that can run at once, whenever they come."""
-    mistakes = {
-        f"9 answered requests hold 9 x {FINISHED} = {9 * FINISHED} blocks; there are {NUM_BLOCKS}. Round down.": 9,
-        "only whole requests run.": NUM_BLOCKS / FINISHED,
-        "that counts prompts alone, as the service did. The thought comes after.": NUM_BLOCKS // 9,
-        "so many were running when it died.": STOPPED_WITH,
-        "so many would have got through that evening, because they came one after the other. If they come together, "
-        f"they need {10 * FINISHED} blocks.": 10,
-        f"that counts tokens; a request holds whole blocks, {FINISHED} of them.": NUM_BLOCKS * BLOCK_SIZE / LENGTH,
-        "that is safe, but one more fits.": 7,
-    }
-    check_number(answer, NUM_BLOCKS // FINISHED, "requests", mistakes)
+# The most requests that can run at once, whenever they come.
+check_limit = Number(NUM_BLOCKS // FINISHED, "requests") | {
+    f"9 answered requests hold 9 x {FINISHED} = {9 * FINISHED} blocks; there are {NUM_BLOCKS}. Round down.": 9,
+    "only whole requests run.": NUM_BLOCKS / FINISHED,
+    "that counts prompts alone, as the service did. The thought comes after.": NUM_BLOCKS // 9,
+    "so many were running when it died.": STOPPED_WITH,
+    "so many would have got through that evening, because they came one after the other. If they come together, "
+    f"they need {10 * FINISHED} blocks.": 10,
+    f"that counts tokens; a request holds whole blocks, {FINISHED} of them.": NUM_BLOCKS * BLOCK_SIZE / LENGTH,
+    "that is safe, but one more fits.": 7,
+}
 
 
 # --- Part 5: hold more -----------------------------------------------------------------------------------------------
-def check_shared_peak(answer: Any) -> None:
-    """Blocks of sixteen answered requests that share the prefix, the service's own prefix counted."""
-    prefix, own = blocks_for(PREFIX, BLOCK_SIZE), FINISHED - SHARED
-    mistakes = {
-        "that is without sharing.": REQUESTS * FINISHED,
-        "the prefix is held too, by the service itself.": REQUESTS * own,
-        "the ninth block of the prefix is not full: each request copies it, so 15 are its own.": prefix
-        + REQUESTS * (own - 1),
-        "the service keeps the prefix's ninth block too, for those who are still to come.": SHARED + REQUESTS * own,
-        "8 blocks stay shared, and the service holds 9: count the prefix once, and 15 for each of the 16.": prefix
-        + REQUESTS * FINISHED,
-        "that is one request.": prefix + own,
-    }
-    check_number(answer, prefix + REQUESTS * own, "blocks", mistakes)
+# Blocks of sixteen answered requests that share the prefix, the service's own prefix counted.
+KEPT, OWN = blocks_for(PREFIX, BLOCK_SIZE), FINISHED - SHARED
+check_shared_peak = Number(KEPT + REQUESTS * OWN, "blocks") | {
+    "that is without sharing.": REQUESTS * FINISHED,
+    "the prefix is held too, by the service itself.": REQUESTS * OWN,
+    "the ninth block of the prefix is not full: each request copies it, so 15 are its own.": (
+        KEPT + REQUESTS * (OWN - 1)
+    ),
+    "the service keeps the prefix's ninth block too, for those who are still to come.": SHARED + REQUESTS * OWN,
+    "8 blocks stay shared, and the service holds 9: count the prefix once, and 15 for each of the 16.": (
+        KEPT + REQUESTS * FINISHED
+    ),
+    "that is one request.": KEPT + OWN,
+}
 
 
 def check_q8_blocks(answer: Any) -> None:
@@ -273,7 +267,7 @@ def check_q8_blocks(answer: Any) -> None:
         "the pool has 6 MiB, not 6 MB.": 6 * 10**6 // Q8_0_BLOCK,
         "K and V, each in 4 heads of 4 layers: a token has 32 rows.": 2 * right,
     }
-    check_number(answer, right, "blocks", mistakes)
+    Number(right, "blocks", mistakes)(answer)
 
 
 def check_compressor(make_compressor: Function) -> None:
@@ -346,21 +340,18 @@ def check_blocks_back(answer: Any, report: Any) -> None:
         / BLOCK_SIZE,
         "that is one request's.": right / len(report.requests),
     }
-    check_number(answer, right, "blocks", mistakes)
+    Number(right, "blocks", mistakes)(answer)
 
 
 # --- Stretch ---------------------------------------------------------------------------------------------------------
-def check_sixteen(report: Any) -> None:
+@in_one_line
+def check_sixteen(report: Any) -> str:
     """Sixteen at once: nobody dies, nobody waits, all answers right."""
     at_once = {request.arrived for request in report.requests} == {0} and len(report.requests) == REQUESTS
     waited = sum(request.started != request.arrived for request in report.requests)
-    if not at_once:
-        print(f"Not yet: {REQUESTS} requests are to come at once: Service(course, mine, every=0).")
-    elif report.died_at is not None:
-        print(f"Not yet: it died in step {report.died_at}, with {report.num_blocks} blocks.")
-    elif waited:
-        print(f"Not yet: {waited} of {len(report.requests)} had to wait.")
-    elif report.right < len(report.requests):
-        print(f"Not yet: it lived, but {len(report.requests) - report.right} answers are wrong.")
-    else:
-        print(f"Right: all at once, {report.right} right answers, peak {report.peak} of {report.num_blocks} blocks.")
+    need(at_once, f"{REQUESTS} requests are to come at once: Service(course, mine, every=0).")
+    need(report.died_at is None, f"it died in step {report.died_at}, with {report.num_blocks} blocks.")
+    need(not waited, f"{waited} of {len(report.requests)} had to wait.")
+    wrong = len(report.requests) - report.right
+    need(wrong <= 0, f"it lived, but {wrong} answers are wrong.")
+    return f"all at once, {report.right} right answers, peak {report.peak} of {report.num_blocks} blocks."

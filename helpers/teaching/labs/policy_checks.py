@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.eviction import Policy
+from helpers.eviction.behind import Behind
 from helpers.experiments.contest import Contest, Verdict
 from helpers.teaching.attempts import Complaint, attempt, need
 
@@ -27,7 +28,7 @@ def some_keys(rows: int = ROWS, seed: int = 0) -> torch.Tensor:
 def begin(policy: Policy) -> None:
     """Tell a policy that a run begins, with a prompt of ``N_PROMPT`` tokens."""
     nothing = torch.empty(BATCH, SHAPE.n_kv_heads, 0, dtype=torch.long)
-    attempt("begin(shape, prompt_length, held)", policy.begin, SHAPE, N_PROMPT, [nothing] * SHAPE.n_layers)
+    attempt("begin(shape, prompt_length, token_index)", policy.begin, SHAPE, N_PROMPT, lambda layer: nothing)
 
 
 def require_policy(answer: Any) -> None:
@@ -104,35 +105,6 @@ def require_right_way_up(policy: Policy, verdict: Verdict, contest: Contest) -> 
     )
 
 
-class Behind(Policy):
-    """Stands before another policy and passes on all that it is told."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.needs_queries, self.needs_weights = policy.needs_queries, policy.needs_weights
-        self.least_recent = policy.least_recent
-
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
-        """See ``Policy.begin``."""
-        self.policy.begin(shape, prompt_length, held)
-
-    def see_queries(self, layer: int, queries: torch.Tensor, scaling: float) -> None:
-        """See ``Policy.see_queries``."""
-        self.policy.see_queries(layer, queries, scaling)
-
-    def see_weights(self, layer: int, weights: torch.Tensor) -> None:
-        """See ``Policy.see_weights``."""
-        self.policy.see_weights(layer, weights)
-
-    def score(self, layer: int, keys: torch.Tensor, position: int) -> torch.Tensor:
-        """See ``Policy.score``."""
-        return self.policy.score(layer, keys, position)
-
-    def kept(self, layer: int, keep: torch.Tensor) -> None:
-        """See ``Policy.kept``."""
-        self.policy.kept(layer, keep)
-
-
 class Examined(Behind):
     """Lets another policy decide, and complains at the first score that is not sound.
 
@@ -140,9 +112,9 @@ class Examined(Behind):
         varied: per compression, by the position of the last token read, whether any head's rows differed in score.
     """
 
-    def begin(self, shape: KVShape, prompt_length: int, held: Sequence[torch.Tensor] = ()) -> None:
+    def begin(self, shape: KVShape, prompt_length: int, token_index: Callable[[int], torch.Tensor]) -> None:
         """See ``Policy.begin``."""
-        super().begin(shape, prompt_length, held)
+        super().begin(shape, prompt_length, token_index)
         self.varied: dict[int, bool] = {}
         self.first = prompt_length  # rows before it are protected, whatever they score
 

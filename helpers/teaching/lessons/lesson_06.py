@@ -7,42 +7,25 @@ from typing import Any
 
 import torch
 
-from helpers.teaching.checks import check_number
+from helpers.teaching.attempts import Complaint, need, require_function
+from helpers.teaching.checks import Number, in_one_line
 
+# Per cent of blocks of 32 that come back when 95% of the tokens are evicted by one choice.
+check_larger_floors = Number(100 * 0.95**32, "per cent") | {
+    "that is the share of tokens; a block needs all 32 of its tokens gone.": 95,
+    "that is for 16 slots; here a block has 32.": 100 * 0.95**16,
+    "that is for 90% evicted.": 100 * 0.9**32,
+    "that is a share; multiply it by 100.": 0.95**32,
+    "that is a block of which all 32 tokens stay.": 100 * 0.05**32,
+}
 
-def check_larger_floors(answer: Any) -> None:
-    """Per cent of blocks of 32 that come back when 95% of the tokens are evicted by one choice."""
-    mistakes = {
-        "that is the share of tokens; a block needs all 32 of its tokens gone.": 95,
-        "that is for 16 slots; here a block has 32.": 100 * 0.95**16,
-        "that is for 90% evicted.": 100 * 0.9**32,
-        "that is a share; multiply it by 100.": 0.95**32,
-        "that is a block of which all 32 tokens stay.": 100 * 0.05**32,
-    }
-    check_number(answer, 100 * 0.95**32, "per cent", mistakes)
-
-
-def check_for_nothing(answer: Any) -> None:
-    """The most of 16,000 tokens that can go while each of 1,000 blocks keeps one."""
-    mistakes = {
-        "that is how many stay; how many go?": 1_000,
-        "that leaves two in every block; one is enough.": 14_000,
-        "then at least 999 blocks come back; each must keep one token.": 15_999,
-        "that is 90%, the lesson's example; here you choose who stays.": 14_400,
-    }
-    check_number(answer, 15_000, "tokens", mistakes)
-
-
-def check_count_floors(answer: Any) -> None:
-    """A function that counts the blocks in which no head has a row left."""
-    if answer is ...:
-        print("Not yet: replace the three dots by your function.")
-    elif not callable(answer):
-        print(f"Not yet: the answer is a function, not {type(answer).__name__}.")
-    else:
-        problem = next(filter(None, (_try(answer, heads, size) for heads, size in _GARAGES)), None)
-        print(f"Not yet: {problem}" if problem else f"Right: {len(_GARAGES)} garages counted.")
-
+# The most of 16,000 tokens that can go while each of 1,000 blocks keeps one.
+check_for_nothing = Number(15_000, "tokens") | {
+    "that is how many stay; how many go?": 1_000,
+    "that leaves two in every block; one is enough.": 14_000,
+    "then at least 999 blocks come back; each must keep one token.": 15_999,
+    "that is 90%, the lesson's example; here you choose who stays.": 14_400,
+}
 
 _ONE_HEAD = [[0, 1, 0, 0, 0, 0, 0, 0]]
 _TWO_HEADS = [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]]
@@ -50,16 +33,25 @@ _AGREED = [[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]]
 _GARAGES = [(_ONE_HEAD, 2), (_ONE_HEAD, 4), (_TWO_HEADS, 4), (_TWO_HEADS, 2), (_AGREED, 3), (_AGREED, 1)]
 
 
-def _try(count: Callable[..., Any], heads: list[list[int]], block_size: int) -> str:
-    """What is wrong with the reader's count in one garage; an empty string if nothing is."""
+@in_one_line
+def check_count_floors(answer: Any) -> str:
+    """A function that counts the blocks in which no head has a row left."""
+    require_function(answer)
+    for heads, block_size in _GARAGES:
+        _try(answer, heads, block_size)
+    return f"{len(_GARAGES)} garages counted."
+
+
+def _try(count: Callable[..., Any], heads: list[list[int]], block_size: int) -> None:
+    """Complain unless the reader's count of one garage is right."""
     alive = torch.tensor(heads, dtype=torch.bool)
     case = f"{len(heads)} head(s), {len(heads[0])} tokens, blocks of {block_size}"
     try:
         found = int(count(alive.clone(), block_size))
     except Exception as error:  # the reader's code may raise anything
-        return f"with {case} it raises {type(error).__name__}: {error}"
+        raise Complaint(f"with {case} it raises {type(error).__name__}: {error}") from error
     right = _empty(heads, block_size)
-    return "" if found == right else f"with {case}: {_diagnose(found, heads, block_size)}, not {right}."
+    need(found == right, f"with {case}: {_diagnose(found, heads, block_size)}, not {right}.")
 
 
 def _empty(heads: list[list[int]], block_size: int) -> int:

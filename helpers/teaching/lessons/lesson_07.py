@@ -9,46 +9,38 @@ import torch
 
 from helpers.arithmetic.catalog import GiB
 from helpers.arithmetic.holes import fill_holes, slide_forward
-from helpers.teaching.checks import check_number
+from helpers.teaching.attempts import Complaint, need, require_function
+from helpers.teaching.checks import Number, in_one_line
 
+# Copies of sliding a row of ten slots with three holes together.
 TOY = [0, 1, None, 3, None, None, 6, 7, 8, 9]
+check_copies = Number(slide_forward(TOY)[1], "copies") | {
+    "that is filling the holes from the tail; sliding moves all that stand behind a hole.": fill_holes(TOY)[1],
+    "0 and 1 stand before the first hole and stay where they are.": len(TOY) - TOY.count(None),
+    "a hole is not copied; only rows are.": len(TOY) - 2,
+}
+
+# GiB of one layer's grid when Llama-3.1-8B reads 32,768 tokens at once.
+check_grid = Number(128, "GiB") | {
+    "that is for the 8 KV heads; each of the 32 query heads has weights of its own.": 32,
+    "a weight takes 4 bytes here.": 64,
+    "that is for all 32 layers; the question is about one.": 4_096,
+    "that is one query's row of the grid, for all heads; there are 32,768 queries.": 32 * 32_768 * 4 / GiB,
+    "that is in GB; a GiB is 1,073,741,824 bytes.": 32 * 32_768**2 * 4 / 1e9,
+}
 
 
-def check_copies(answer: Any) -> None:
-    """Copies of sliding a row of ten slots with three holes together."""
-    mistakes = {
-        "that is filling the holes from the tail; sliding moves all that stand behind a hole.": fill_holes(TOY)[1],
-        "0 and 1 stand before the first hole and stay where they are.": len(TOY) - TOY.count(None),
-        "a hole is not copied; only rows are.": len(TOY) - 2,
-    }
-    check_number(answer, slide_forward(TOY)[1], "copies", mistakes)
-
-
-def check_grid(answer: Any) -> None:
-    """GiB of one layer's grid when Llama-3.1-8B reads 32,768 tokens at once."""
-    mistakes = {
-        "that is for the 8 KV heads; each of the 32 query heads has weights of its own.": 32,
-        "a weight takes 4 bytes here.": 64,
-        "that is for all 32 layers; the question is about one.": 4_096,
-        "that is one query's row of the grid, for all heads; there are 32,768 queries.": 32 * 32_768 * 4 / GiB,
-        "that is in GB; a GiB is 1,073,741,824 bytes.": 32 * 32_768**2 * 4 / 1e9,
-    }
-    check_number(answer, 128, "GiB", mistakes)
-
-
-def check_sees(answer: Any) -> None:
+@in_one_line
+def check_sees(answer: Any) -> str:
     """A function that makes the mask of a step with several tokens from noted positions."""
-    if answer is ...:
-        print("Not yet: replace the three dots by your function.")
-    elif not callable(answer):
-        print(f"Not yet: the answer is a function, not {type(answer).__name__}.")
-    else:
-        problem = next(filter(None, (_try(answer, seed) for seed in range(4))), None)
-        print(f"Not yet: {problem}" if problem else "Right: 4 rows of slots in 4 orders.")
+    require_function(answer)
+    for seed in range(4):
+        _try(answer, seed)
+    return "4 rows of slots in 4 orders."
 
 
-def _try(sees: Any, seed: int) -> str:
-    """What is wrong with the reader's mask for one order of the rows; an empty string if nothing is."""
+def _try(sees: Any, seed: int) -> None:
+    """Complain unless the reader's mask is right for one order of the rows."""
     n_rows, n_new = 9 + seed, 3
     order = list(range(n_rows))
     random.Random(seed).shuffle(order)
@@ -57,12 +49,12 @@ def _try(sees: Any, seed: int) -> str:
     try:
         found = torch.as_tensor(sees(new.clone(), rows.clone()))
     except Exception as error:  # the reader's code may raise anything
-        return f"it raises {type(error).__name__}: {error}"
-    if found.shape != right.shape:
-        turned = found.shape == right.T.shape
-        hint = "; one line per new token, one column per row" if turned else ""
-        return f"the mask has shape {tuple(found.shape)}, not {tuple(right.shape)}{hint}."
-    return "" if torch.equal(found.bool(), right) else _diagnose(found.bool(), rows, new)
+        raise Complaint(f"it raises {type(error).__name__}: {error}") from error
+    hint = "; one line per new token, one column per row" if found.shape == right.T.shape else ""
+    shapes = f"{tuple(found.shape)}, not {tuple(right.shape)}"
+    need(found.shape == right.shape, f"the mask has shape {shapes}{hint}.")
+    if not torch.equal(found.bool(), right):
+        raise Complaint(_diagnose(found.bool(), rows, new))
 
 
 def _diagnose(found: torch.Tensor, rows: torch.Tensor, new: torch.Tensor) -> str:

@@ -1,0 +1,101 @@
+"""The sizes that llama.cpp prints when it starts, read from its log, and predicted to the last digit printed."""
+
+from __future__ import annotations
+
+import re
+
+from helpers.arithmetic.catalog import MiB
+from helpers.arithmetic.footprint import KVShape, require_count
+from helpers.arithmetic.layers import KVFormat, row_bytes, split_format
+from helpers.engines.engine import Figures, KVRoom
+
+GGML_TYPES = {"fp32": "F32", "fp16": "F16", "q8_0": "Q8_0", "q5_0": "Q5_0", "q4_0": "Q4_0"}
+PADDING = 256  # cells
+
+_NUMBER = r"([\d.]+)"
+_KV_SIZE = re.compile(
+    rf"llama_kv_cache: size = +{_NUMBER} MiB \( *(\d+) cells, .*?/ *(\d+) seqs\), "
+    rf"K .*?: +{_NUMBER} MiB, V .*?: +{_NUMBER} MiB"
+)
+_COMPUTE = re.compile(rf"compute buffer size = +{_NUMBER} MiB")
+_MODEL = re.compile(rf"model buffer size = +{_NUMBER} MiB")
+_ROTATION = re.compile(r"llama_kv_cache: n_rot_[kv] = \d+")
+_STAMP = re.compile(r"^[\d.]+ [A-Z] ")
+
+
+def predict_room(
+    kv_shape: KVShape, context: int, kv_format: KVFormat = "fp16", sequences: int = 1, unified: bool = False
+) -> KVRoom:
+    """What llama.cpp will print of its KV cache.
+
+    It is the plain formula, with more cells than were asked for. Source: ``llama_context``'s constructor in
+    src/llama-context.cpp pads the context to a multiple of 256. A unified cache has so many cells for all sequences
+    together. Otherwise each sequence gets a cache of its own with its share of the context, padded once more: four
+    sequences and a context of 1,100 are 1,280 cells in one cache, or 320, and so 512, in each of four. ``context`` is
+    thus the whole room, not a sequence's.
+
+    Raises:
+        ValueError: if a number is out of range, the format unknown, or a layer not full (those have caches of their
+            own kind there).
+    """
+    require_count("context", context, least=1)
+    require_count("sequences", sequences, least=1)
+    ggml_types(kv_format)
+    if kv_shape.count("full") != kv_shape.n_layers:
+        raise ValueError("kv_shape has layers that are not full; llama.cpp keeps a cache of another size for those")
+    cells = _pad(context) if unified else _pad(_pad(context) // sequences)
+    caches = 1 if unified else sequences
+    halves = zip(("k_dim", "v_dim"), split_format(kv_format), strict=True)
+    k, v = (
+        cells * caches * sum(layer.n_kv_heads * row_bytes(getattr(layer, dim), name) for layer in kv_shape.layers)
+        for dim, name in halves
+    )
+    return KVRoom(cells, caches, *(round(size / MiB, 2) for size in (k + v, k, v)))
+
+
+def _pad(cells: int) -> int:
+    return -(-cells // PADDING) * PADDING
+
+
+def ggml_types(kv_format: KVFormat) -> tuple[str, str]:
+    """llama.cpp's names of the formats of K and of V.
+
+    Raises:
+        ValueError: if llama.cpp, or this course with it, has no cache in such a format.
+    """
+    names = split_format(kv_format)
+    for name in names:
+        if name not in GGML_TYPES:
+            raise ValueError(f"kv_format is {kv_format!r}; llama.cpp is run here with {', '.join(GGML_TYPES)}")
+    return GGML_TYPES[names[0]], GGML_TYPES[names[1]]
+
+
+def read_log(log: str) -> Figures:
+    """The figures in a log. Of several lines on the cache the last counts: a trial fit prints one too.
+
+    Raises:
+        ValueError: if a line is missing, as in the log of another version.
+    """
+    lines = [_STAMP.sub("", line) for line in log.splitlines()]
+    found = [i for i, line in enumerate(lines) if _KV_SIZE.search(line)]
+    if not found:
+        raise ValueError("llama.cpp's log says nothing of its KV cache; its version is not one that this course reads")
+    before, last = found[-2] if len(found) > 1 else 0, found[-1]
+    kv_mib, cells, caches, k_mib, v_mib = _KV_SIZE.search(lines[last]).groups()
+    room = KVRoom(int(cells), int(caches), float(kv_mib), float(k_mib), float(v_mib))
+    models = [line for line in lines[before:last] if _MODEL.search(line)]
+    after = [line for line in lines[last:] if _COMPUTE.search(line) or _ROTATION.search(line)]
+    words = tuple(line.strip() for line in (*models, lines[last], *after))
+    return Figures(room, _total(_COMPUTE, after), _total(_MODEL, models), None, words)
+
+
+def _total(pattern: re.Pattern[str], lines: list[str]) -> float | None:
+    """The sum of the MiB that lines name, one line per device; None where none does."""
+    found = [float(match[1]) for match in map(pattern.search, lines) if match]
+    return round(sum(found), 2) if found else None
+
+
+def first_complaint(log: str) -> str | None:
+    """The first error in a log, which is the cause of those after it, without what repeats its place in the source."""
+    errors = (re.match(r"[\d.]+ E (?:\w+ +)?[\w.]+: *(.+)", line) for line in log.splitlines())
+    return next((match[1].strip() for match in errors if match), None)

@@ -1,0 +1,102 @@
+"""Versions are said in three files, and these agree; what is imported is declared."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CODE = sorted((ROOT / "helpers").rglob("*.py"))
+
+
+def requirements():
+    extra = PROJECT["project"]["optional-dependencies"]["test"]
+    return [Requirement(line) for line in (*PROJECT["project"]["dependencies"], *extra)]
+
+
+def pins():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line]
+    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in found), "constraints.txt pins exactly"
+    return {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in found}
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_every_dependency_is_pinned_within_its_range(requirement):
+    version = pins()[canonicalize_name(requirement.name)]
+    assert requirement.specifier
+    assert requirement.specifier.contains(version)
+
+
+def test_the_pins_name_nothing_twice_and_torch_as_agreed():
+    lines = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert len({canonicalize_name(line) for line in lines}) == len(lines)
+    assert pins()["torch"] == "2.13.0"
+
+
+def test_torch_has_no_upper_bound_and_transformers_stays_below_6():
+    ranges = {requirement.name: requirement.specifier for requirement in requirements()}
+    assert ranges["torch"].contains("2.99")
+    assert ranges["transformers"].contains("5.15.0")
+    assert not ranges["transformers"].contains("5.14.9")
+    assert not ranges["transformers"].contains("6.0")
+
+
+def test_conda_s_file_installs_the_same_package_under_the_same_pins(environment):
+    [pip] = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert sorted(pip) == ["-c constraints.txt", "-e .[test]"]
+    assert environment["name"] == PROJECT["project"]["name"]
+
+
+def test_conda_s_file_asks_for_one_python_of_the_course_s(environment):
+    [python] = [e.removeprefix("python=") for e in environment["dependencies"] if re.match(r"python\b", str(e))]
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(f"{python}.0")
+    assert sorted(e for e in environment["dependencies"] if isinstance(e, str)) == ["pip", f"python={python}"]
+
+
+@pytest.mark.parametrize(
+    ("version", "allowed"), [("3.10.9", False), ("3.11.0", True), ("3.12.5", True), ("3.13.9", True), ("3.14.0", False)]
+)
+def test_python_3_11_to_3_13(version, allowed):
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(version) == allowed
+
+
+def test_make_installs_under_the_pins():
+    makefile = (ROOT / "Makefile").read_text()
+    installs = [line for line in makefile.splitlines() if re.search(r"pip install", line)]
+    assert installs
+    assert all("constraints.txt" in line for line in installs)
+
+
+def test_what_helpers_imports_is_declared():
+    imported = set()
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    outside = imported - set(sys.stdlib_module_names) - {"helpers"}
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    # These come with a declared package and are part of its public face.
+    brought = {"huggingface-hub": "transformers", "tokenizers": "transformers", "ipython": "ipywidgets"}
+    missing = {canonicalize_name(name) for name in outside} - declared
+    assert {name for name in missing if brought.get(name) not in declared} == set()
+
+
+def test_every_package_of_helpers_is_installed():
+    assert PROJECT["tool"]["setuptools"]["packages"]["find"]["include"] == ["helpers", "helpers.*"]
+    assert [str(path) for path in {path.parent for path in CODE} if not (path / "__init__.py").exists()] == []
