@@ -3,62 +3,18 @@
 Shared by the tests that run a model of another family than the reasoner's.
 """
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
-
 from helpers.arithmetic import MODELS
+from helpers.models.miniatures import VOCABULARY, build, shrink
+
+__all__ = ["CATALOG", "EXPERTS", "EXTRA", "FAMILIES", "VOCABULARY", "WINDOW", "build", "plain"]
 
 WINDOW = 8
-VOCABULARY = 64
-# What decides neither the layer pattern nor the rows of the cache; a field that the published file lacks stays out,
-# but for the vocabulary, whose default would be most of the model.
-NARROW = {
-    "intermediate_size": 16,
-    "max_position_embeddings": 512,
-    "num_experts": 4,
-    "num_local_experts": 4,
-    "num_experts_per_tok": 2,
-    "n_routed_experts": 16,  # 8 groups of 2, the default that DeepSeek-V3's entry leaves out
-    "first_k_dense_replace": 1,
-    "moe_intermediate_size": 8,
-    "shared_expert_intermediate_size": 8,
-    "q_lora_rank": 12,
-    "qk_nope_head_dim": 8,
-    "v_head_dim": 10,
-    "query_pre_attn_scalar": 16,
-    # These decide the cache: small, and no two alike.
-    "head_dim": 16,
-    "kv_lora_rank": 14,
-    "qk_rope_head_dim": 4,
-    "linear_num_key_heads": 2,
-    "linear_num_value_heads": 4,
-    "linear_key_head_dim": 8,
-    "linear_value_head_dim": 12,
-}
 N_LAYERS = {"gemma3_text": 8, "qwen3_next": 8, "gpt_oss": 4}  # at least one full period; 3 for the rest
 
 
-def shrink(config):
-    """The ``config.json`` of the catalog, made small, with the same fields left out."""
-    if "text_config" in config:
-        return config | {"text_config": shrink(config["text_config"])}
-    n_layers = N_LAYERS.get(config["model_type"], 3)
-    group_size = config["num_attention_heads"] // config["num_key_value_heads"]
-    small = {name: NARROW.get(name, value) for name, value in config.items()}
-    small |= {
-        "num_hidden_layers": n_layers,
-        "num_key_value_heads": 2,
-        "num_attention_heads": 2 * group_size,
-        "hidden_size": 8 * 2 * group_size,  # head_dim is 8 only where the file names none
-        "vocab_size": VOCABULARY,
-    }
-    if config.get("sliding_window"):
-        small["sliding_window"] = WINDOW
-    if config.get("layer_types"):
-        small["layer_types"] = config["layer_types"][:n_layers]
-    if config.get("max_window_layers"):
-        small["max_window_layers"] = n_layers
-    return small
+def shrunk(config):
+    model_type = config.get("text_config", config)["model_type"]
+    return shrink(config, N_LAYERS.get(model_type, 3), WINDOW)
 
 
 def plain(model_type, **fields):
@@ -78,7 +34,7 @@ def plain(model_type, **fields):
     return {"model_type": model_type} | small | fields
 
 
-CATALOG = {name: shrink(model.config) for name, model in MODELS.items()}
+CATALOG = {name: shrunk(model.config) for name, model in MODELS.items()}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
 EXTRA = {
     "Mistral with a window": plain("mistral", head_dim=16, sliding_window=WINDOW),
@@ -121,10 +77,3 @@ EXTRA = {
     ),
 }
 FAMILIES = CATALOG | EXTRA
-
-
-def build(config, dtype=torch.float32, seed=0):
-    """The text model of a ``config.json``, with random weights that are the same on every call."""
-    torch.manual_seed(seed)
-    text_config = AutoConfig.for_model(**config).get_text_config()
-    return AutoModelForCausalLM.from_config(text_config, dtype=dtype).eval()

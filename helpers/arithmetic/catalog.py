@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-KB, MB, GB = 10**3, 10**6, 10**9
+GB = 10**9
 KiB, MiB, GiB = 2**10, 2**20, 2**30
 
 CHECKED = "2026-11-21"  # the day on which the rows below were last compared with their sources

@@ -7,7 +7,7 @@ the device measures how fast work is handed over, not how fast it is done.
 from __future__ import annotations
 
 import gc
-import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +19,7 @@ from helpers.measuring.costs import median_seconds
 COPY_BYTES = {"cuda": 2**30, "cpu": 2**26}  # far more than any processor keeps close by
 # PyTorch has a class for a GPU that is out of memory; for a CPU it has these words.
 SAID_BY_CPU = "DefaultCPUAllocator: can't allocate memory"
+MOST_PARTS = 8  # named of what a device was busy with
 COPIES = 8  # in a row, so that waiting for them costs little
 
 
@@ -36,10 +37,7 @@ def synchronize(device: str | torch.device) -> None:
 def seconds_of(device: str | torch.device, run: Callable[[], Any]) -> float:
     """Seconds of one call, from an idle device to an idle device."""
     synchronize(device)
-    started = time.perf_counter()
-    run()
-    synchronize(device)
-    return time.perf_counter() - started
+    return timeit.timeit(lambda: (run(), synchronize(device)), number=1)
 
 
 def median_seconds_on(device: str | torch.device, run: Callable[[], Any], repeats: int = 5) -> float:
@@ -48,14 +46,9 @@ def median_seconds_on(device: str | torch.device, run: Callable[[], Any], repeat
     return median_seconds(lambda: (run(), synchronize(device)), repeats)
 
 
-def copy_bandwidth(device: str | torch.device, size: int | None = None) -> float:
-    """Bytes per second of a plain copy, each byte counted twice: once read, once written. The ceiling of our figures.
-
-    Args:
-        device: where.
-        size: bytes copied at once; by default more than the device's caches hold.
-    """
-    size = size or COPY_BYTES[torch.device(device).type]
+def copy_bandwidth(device: str | torch.device) -> float:
+    """Bytes per second of a plain copy, each byte counted twice: read, and written. The ceiling of our figures."""
+    size = COPY_BYTES[torch.device(device).type]
     source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
 
@@ -78,14 +71,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and SAID_BY_CPU in str(error))
 
 
-def free_bytes(device: str | torch.device, limit: int | None = None) -> int:
+def free_bytes(device: str | torch.device, limit: int | None) -> int:
     """Bytes that can still be had, after ``release``; never more than ``limit``, which plays a smaller card."""
     release(device)
     free = free_memory(torch.device(device).type)
     return free if limit is None else min(free, limit)
 
 
-def busiest(device: str | torch.device, run: Callable[[], Any], most: int = 8) -> dict[str, Any]:
+def busiest(device: str | torch.device, run: Callable[[], Any]) -> dict[str, Any]:
     """Where the time of one call goes: what the device was busy with, by PyTorch's profiler.
 
     Returns:
@@ -101,7 +94,7 @@ def busiest(device: str | torch.device, run: Callable[[], Any], most: int = 8) -
     events = [event for event in profiler.key_averages() if event.device_type.name == kind]
     parts = [[event.key, getattr(event, counted) / 1e6] for event in events if not event.is_user_annotation]
     longest = sorted((part for part in parts if part[1] > 0), key=lambda part: -part[1])
-    return {"seconds": sum(seconds for _, seconds in longest), "parts": longest[:most]}
+    return {"seconds": sum(seconds for _, seconds in longest), "parts": longest[:MOST_PARTS]}
 
 
 def pick_device() -> str:

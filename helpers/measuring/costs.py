@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
 
 def median_seconds(run: Callable[[], Any], repeats: int = 5) -> float:
     """The median time of several calls, since single ones vary: other programs, clocks, memory."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return statistics.median(timeit.repeat(run, number=1, repeat=repeats))
 
 
 def reachable_bytes(root: Any) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
+from helpers.plots.canvas import BLUE, GREY, LIMIT, ORANGE, RED, SKY, bytes_axis, new_axes
 
 
 def growth(contexts: dict[str, Sequence[int]], band: tuple[int, int]) -> Figure:
@@ -25,7 +24,7 @@ def growth(contexts: dict[str, Sequence[int]], band: tuple[int, int]) -> Figure:
         ax.plot(range(len(tokens)), tokens, style, color=color, linewidth=2.5, label=name)
     ax.set_xlim(0, max(map(len, contexts.values())) - 1)
     ax.set_ylim(0, 1.3 * max(band[1], *(max(tokens) for tokens in contexts.values())))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="upper left", frameon=False, ncols=2)
     return figure
 
@@ -39,7 +38,7 @@ def tokens_read(without_cache: Sequence[int], with_cache: Sequence[int]) -> Figu
     ax.plot(steps, with_cache, "-", color=BLUE, linewidth=2.5, label="the cache is kept")
     ax.set_xlim(1, len(without_cache))
     ax.set_ylim(0, 1.1 * without_cache[-1])
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="upper left", frameon=False)
     return figure
 
@@ -57,13 +56,13 @@ def sharing(
     """
     figure, ax = new_axes("tokens of prefix that all agents share", "KV cache of all agents")
     ax.plot(prefixes, caches, color=BLUE, linewidth=2.5, label="caches of all agents")
-    ax.axhline(capacity, color=RED, linestyle="--", linewidth=2, label="the card's limit")
+    ax.axhline(capacity, **LIMIT)
     for name, (x, y) in marks.items():
         ax.plot([x], [y], "o", color=GREY, markersize=9, clip_on=False)
         ax.annotate(name, (x, y), xytext=(10, 8), textcoords="offset points")
     ax.set_xlim(0, prefixes[-1])
     ax.set_ylim(0, 1.15 * max(capacity, *caches))
     bytes_axis(ax.yaxis, max(capacity, *caches))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="lower left", frameon=False)
     return figure

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, bytes_axis, new_axes
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, bytes_axis, new_axes, powers_axis
 
 SHARED, EMPTY = "shared", ""  # what a slot may hold besides a sequence's letter
 # Per owner a colour and a mark: colour is never the only cue.
@@ -41,7 +40,7 @@ class Floor:
     ref_count: int
 
 
-def pool_map(floors: Sequence[Floor], row: int = ROW) -> Figure:
+def pool_map(floors: Sequence[Floor], row: int) -> Figure:
     """Every block of a pool as a strip of slots, several to a row, with its number and how many tables list it.
 
     Args:
@@ -102,7 +101,7 @@ def slots_by_policy(names: Sequence[str], used: Sequence[int], unused: Sequence[
     ax.invert_yaxis()
     ax.margins(x=0.16)
     ax.grid(visible=False)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="lower right", frameon=False)
     return figure
 
@@ -112,11 +111,9 @@ def waste_by_block_size(sizes: Sequence[int], predicted: Sequence[float], measur
     figure, ax = new_axes("block size (slots)", "held slots that hold nothing")
     ax.plot(sizes, predicted, "s--", color=ORANGE, label="closed form: half a block per sequence")
     ax.plot(sizes, measured, "o-", color=BLUE, label="counted in the pool")
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(list(sizes), [f"{size:,}" for size in sizes])
-    ax.minorticks_off()
+    powers_axis(ax, sizes, [f"{size:,}" for size in sizes])
     ax.set_ylim(bottom=0)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", frameon=False)
     return figure
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
+from helpers.plots.canvas import BLUE, GREEN, GREY, LIMIT, ORANGE, RED, SKY, bytes_axis, new_axes
 
 # One look per term: colour and hatch, so that they differ in grey too.
 LOOKS = {
@@ -27,16 +27,12 @@ def three_terms(stages: dict[str, dict[str, float]]) -> Figure:
     Args:
         stages: by name, from top to bottom: bytes by term; the terms are keys of ``LOOKS``.
     """
-    figure, ax = new_axes("memory of this process", "", left=0.24)
-    for row, terms in enumerate(stages.values()):
-        _stack(ax, row, terms)
-        ax.text(sum(terms.values()), row, f" {format_bytes(sum(terms.values()))}", va="center")
-    top = max(sum(terms.values()) for terms in stages.values())
-    ax.set_yticks(range(len(stages)), list(stages))
-    ax.set_ylim(len(stages) - 0.4, -1.3)  # room for the legend above the first bar
-    ax.set_xlim(0, 1.2 * top)
-    bytes_axis(ax.xaxis, 1.2 * top)
-    ax.grid(visible=False)
+    figure, ax = _stacked_rows("memory of this process", stages, left=0.24)
+    totals = [sum(terms.values()) for terms in stages.values()]
+    for row, total in enumerate(totals):
+        ax.text(total, row, f" {format_bytes(total)}", va="center")
+    ax.set_xlim(0, 1.2 * max(totals))
+    bytes_axis(ax.xaxis, 1.2 * max(totals))
     ax.legend(loc="upper left", frameon=False, ncols=4)
     return figure
 
@@ -76,7 +72,7 @@ def plan(
     figure = Figure(figsize=(8.0, 3.9))
     above = figure.add_axes((0.12, 0.74, 0.85, 0.14))
     _stack(above, 0, terms)
-    above.axvline(capacity, color=RED, linestyle="--", linewidth=2, label="the card's limit")
+    above.axvline(capacity, **LIMIT)
     width = 1.1 * max(capacity, sum(terms.values()))
     above.set_xlim(0, width)
     above.set_yticks([])
@@ -97,9 +93,20 @@ def _draw_speed(ax: Axes, tokens: Sequence[int], speeds: Sequence[float], wanted
     ax.set_ylabel("tokens per second")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="upper right", frameon=False, ncols=2)
+
+
+def _stacked_rows(xlabel: str, rows: dict[str, dict[str, float]], left: float) -> tuple[Figure, Axes]:
+    """One stacked bar per row, from top to bottom, and room above the first one for the legend."""
+    figure, ax = new_axes(xlabel, "", left=left)
+    for row, terms in enumerate(rows.values()):
+        _stack(ax, row, terms)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_ylim(len(rows) - 0.4, -1.3)
+    ax.grid(visible=False)
+    return figure, ax
 
 
 def _stack(ax: Axes, row: float, terms: dict[str, float]) -> None:
@@ -120,18 +127,16 @@ def shares_of_cards(names: Sequence[str], loads: Sequence[dict[str, float]], car
         loads: bytes by term; the terms are keys of ``LOOKS``.
         cards: bytes of each load's card.
     """
-    figure, ax = new_axes("share of the card's memory", "", left=0.3)
-    for row, (terms, card) in enumerate(zip(loads, cards, strict=True)):
-        shares = {term: n_bytes / card for term, n_bytes in terms.items()}
-        _stack(ax, row, shares)
-        full = sum(shares.values())
-        ax.text(max(full, 1) + 0.01, row, f"{100 * full:.1f}%", va="center")  # right of the limit, which it would cross
-    limit = {"color": RED, "linestyle": "--", "linewidth": 2, "label": "the card's limit"}
-    ax.plot([1, 1], [-0.6, len(names) - 0.4], **limit)
-    ax.set_yticks(range(len(names)), list(names))
-    ax.set_ylim(len(names) - 0.4, -1.3)  # room for the legend above the first bar
-    ax.set_xlim(0, 1.15 * max(1, *(sum(terms.values()) / card for terms, card in zip(loads, cards, strict=True))))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.grid(visible=False)
+    rows = {
+        name: {term: n_bytes / card for term, n_bytes in terms.items()}
+        for name, terms, card in zip(names, loads, cards, strict=True)
+    }
+    figure, ax = _stacked_rows("share of the card's memory", rows, left=0.3)
+    totals = [sum(shares.values()) for shares in rows.values()]
+    for row, total in enumerate(totals):
+        ax.text(max(total, 1) + 0.01, row, f"{total:.1%}", va="center")  # right of the limit, which it would cross
+    ax.plot([1, 1], [-0.6, len(names) - 0.4], **LIMIT)
+    ax.set_xlim(0, 1.15 * max(1, *totals))
+    ax.xaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", frameon=False, ncols=4, fontsize=9)
     return figure

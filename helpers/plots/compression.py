@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import PercentFormatter
 
 from helpers.measuring.trace import Trace
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, new_axes, powers_axis
 
 # Per selection mode a colour, a mark and a hatch.
 MODES = {
@@ -58,7 +57,7 @@ def sawtooth(runs: Mapping[str, tuple[Sequence[int], Sequence[int]]], prompt_len
         right: right end of the axis, in tokens.
     """
     figure, ax = new_axes("tokens seen (prompt and thought)", "blocks held")
-    looks = zip(("--", "-", "-."), (GREY, BLUE, ORANGE), strict=True)
+    looks = zip(("--", "-", ":"), (GREY, BLUE, RED), strict=True)
     for (name, (tokens, blocks)), (style, colour) in zip(runs.items(), looks, strict=False):
         ax.plot(tokens, blocks, style, color=colour, linewidth=2, label=name)
         ax.plot(tokens[-1:], blocks[-1:], "o", color=colour)
@@ -82,7 +81,7 @@ def answers_by_mode(results: Mapping[str, Mapping[str, Share]]) -> Figure:
     ax.set_yticks(range(len(results)), list(results))
     ax.set_ylim(len(results) - 0.5, -0.5)
     ax.set_xlim(-0.02, 1.02)
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter("{x:.0%}")
     ax.grid(axis="x", alpha=0.25)
     ax.grid(visible=False, axis="y")
     return figure
@@ -109,19 +108,15 @@ def lookups_by_budget(
     figure = Figure(figsize=SIZE)
     width = 0.73 / len(by_mode)
     for i, (mode, by_policy) in enumerate(by_mode.items()):
-        ax = figure.add_axes((0.1 + i * width, 0.15, width - 0.02, 0.75))
+        ax = add_axes(figure, (0.1 + i * width, 0.15, width - 0.02, 0.75))
         for policy, shares in by_policy.items():
             colour, mark = looks[policy]
             ax.plot(budgets, shares, f"{mark}-", color=colour, markersize=5, linewidth=1.3, label=policy)
-        ax.set_xscale("log", base=2)
-        ax.set_xticks(list(budgets), [f"{100 * budget:g}%" for budget in budgets], fontsize=7)
-        ax.minorticks_off()
+        powers_axis(ax, budgets, [f"{100 * budget:g}%" for budget in budgets], fontsize=7)
         ax.set_ylim(0.5, 1.02)
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.yaxis.set_major_formatter("{x:.0%}")
         ax.tick_params(labelleft=i == 0)
         ax.set_title(mode, fontsize=10)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(axis="y", alpha=0.25)
     figure.axes[0].set_ylabel("look-ups right")
     figure.axes[len(by_mode) // 2].set_xlabel("budget: rows kept, as a share of the thought")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -140,7 +135,7 @@ def weight_by_head(weights: Sequence[Sequence[float]], name: str) -> Figure:
     ax.set_xticks([layer * (n_heads + 1) + head for layer in range(len(weights)) for head in range(n_heads)])
     ax.set_xticklabels([str(head) for _ in weights for head in range(n_heads)], fontsize=7)
     ax.set_ylim(0, 1.17)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     return figure
 
 
@@ -167,7 +162,7 @@ def values_by_head(
     ax.set_xticks([layer * (n_heads + 1) + head for layer in range(len(shares)) for head in range(n_heads)])
     ax.set_xticklabels([str(head) for _ in shares for head in range(n_heads)])
     ax.set_ylim(0, 0.85)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     marks = Patch(facecolor=RED, hatch="//", edgecolor="white", label="the head that looks values up")
     handles = [*ax.get_legend_handles_labels()[0], marks]
     ax.legend(handles=handles, loc="upper center", ncols=3, frameon=False, fontsize=9)
@@ -189,7 +184,7 @@ def recall_and_right(points: Sequence[tuple[str, float, float]], guessed: float)
     ax.set_xlim(0.5, 1.01)
     ax.set_ylim(0.5, 1.02)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", frameon=False)
     return figure
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SKY, new_axes
 
@@ -63,15 +61,16 @@ def row_errors(
     ]
     ax.plot(*zip(*marks, strict=True), "D", color=ORANGE, markeredgecolor="black", label="closed form")
     ax.set_xticks(xs, list(names))
-    _percent_scale(ax, lowest=1e-4, highest=0.5)
+    ax.set_yscale("log")
+    ax.set_ylim(1e-4, 0.5)
+    ax.yaxis.set_major_formatter(_percent)
     ax.legend(loc="upper left", frameon=False, ncols=3)
     return figure
 
 
-def _percent_scale(ax: Axes, lowest: float, highest: float) -> None:
-    ax.set_yscale("log")
-    ax.set_ylim(lowest, highest)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}%"))
+def _percent(value: float, _: int) -> str:
+    """A tick of a logarithmic axis: as many decimals as it needs, which no fixed format has."""
+    return f"{100 * value:g}%"
 
 
 def output_errors(curves: dict[str, np.ndarray], rare: float) -> Figure:
@@ -94,7 +93,7 @@ def output_errors(curves: dict[str, np.ndarray], rare: float) -> Figure:
     ax.set_xlim(0.002, 1.5)
     ax.set_ylim(rare, 1.3)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+        axis.set_major_formatter(_percent)
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 0.38), frameon=False)
     return figure
 
@@ -111,7 +110,7 @@ def answers_by_format(
     ax.errorbar(xs, shares, [below, above], fmt="none", color="black", capsize=5, label="95% interval")
     ax.set_xticks(list(xs), list(names))
     ax.set_ylim(0, 1.15)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper right", frameon=False)
     return figure
 
@@ -143,7 +142,7 @@ def pairs_by_bits(points: Sequence[Point], chosen: Point, interval: tuple[float,
     ax.set_xlim(4.2, 17)
     lowest, highest = min(p.height for p in points), max(p.height for p in points)
     ax.set_ylim(*((max(0, lowest - 0.15), 1.04) if interval else (0, 1.15 * highest)))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="lower right" if interval else "upper right", frameon=False)
     return figure
 
@@ -160,5 +159,5 @@ def context_by_format(names: Sequence[str], tokens: Sequence[int]) -> Figure:
     ax.invert_yaxis()
     ax.margins(x=0.15)
     ax.grid(visible=False)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     return figure

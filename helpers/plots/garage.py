@@ -10,9 +10,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes, powers_axis
 
 ROW = 64  # slots side by side
 ROW_INCHES, BARS_INCHES = 0.36, 1.35
@@ -106,7 +105,7 @@ def freed_by_share(
     ax.set_xlim(shares[0] - 0.02, 1)
     ax.set_ylim(-0.03, 1)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter("{x:.0%}")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure
 
@@ -117,11 +116,9 @@ def freed_by_block_size(sizes: Sequence[int], freed: Mapping[str, Sequence[float
     ax.set_position((0.12, 0.26, 0.85, 0.69))
     for (case, values), look in zip(freed.items(), ("o-", "s--", "^-."), strict=False):
         ax.plot(sizes, values, look, color={"o": BLUE, "s": RED, "^": GREEN}[look[0]], label=case)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(list(sizes), [f"{size}\n{users.get(size, '')}" for size in sizes])
-    ax.minorticks_off()
+    powers_axis(ax, sizes, [f"{size}\n{users.get(size, '')}" for size in sizes])
     ax.set_ylim(-0.03, 1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper right", frameon=False)
     return figure
 
@@ -153,16 +150,4 @@ def freed_by_policy(
     ax.grid(visible=False)
     figure.legend(loc="upper center", ncols=2, frameon=False, fontsize=9)
     ax.set_position((0.2, 0.13, 0.77, 0.71))
-    return figure
-
-
-def blocks_held(runs: Mapping[str, tuple[Sequence[int], Sequence[float]]], right: int) -> Figure:
-    """Blocks held over the tokens seen, one line per run; ``runs`` gives (tokens seen, blocks held) by name."""
-    figure, ax = new_axes("tokens seen (prompt and thought)", "blocks held")
-    for (name, (tokens, held)), look in zip(runs.items(), (":", "--", "-"), strict=False):
-        ax.plot(tokens, held, look, color={":": GREY, "--": RED, "-": GREEN}[look], linewidth=2, label=name)
-    ax.set_xlim(0, right)
-    ax.set_ylim(bottom=0)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.legend(loc="upper left", frameon=False)
     return figure

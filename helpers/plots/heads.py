@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator
 
 from helpers.arithmetic.catalog import GiB, MiB
 from helpers.arithmetic.footprint import format_bytes
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, bytes_axis, new_axes
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, bytes_axis, new_axes, powers_axis
 
 
 def sharing(n_heads: int, choices: dict[str, tuple[int, float]]) -> Figure:
@@ -61,8 +61,7 @@ def attention_of_group(weights: Sequence[Sequence[float]], names: Sequence[str])
     ax.axhline(0, color=GREY, linewidth=0.8)
     ax.set_xlim(-1, len(weights[0]))
     ax.set_ylim(-1.05, 1.35)  # room for the legend
-    ax.yaxis.set_major_locator(FixedLocator([-1, -0.5, 0, 0.5, 1]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
+    ax.set_yticks([-1, -0.5, 0, 0.5, 1], ["1", "0.5", "0", "0.5", "1"])
     ax.legend(loc="upper left", frameon=False, ncols=2)
     return figure
 
@@ -70,23 +69,17 @@ def attention_of_group(weights: Sequence[Sequence[float]], names: Sequence[str])
 def mistakes(names: Sequence[str], factors: dict[str, Sequence[float]]) -> Figure:
     """By how much each mistake misses, per model: one row per model, one kind of mark per mistake, on a log axis."""
     figure = Figure(figsize=(8.0, 3.9))
-    ax = figure.add_axes((0.17, 0.13, 0.8, 0.7))
+    ax = add_axes(figure, (0.17, 0.13, 0.8, 0.7), grid="x")
     rows = range(len(names))
     looks = zip(("o", "s", "D"), (RED, BLUE, GREEN), (-0.24, 0.0, 0.24), strict=True)
     for (mistake, values), (marker, color, shift) in zip(factors.items(), looks, strict=False):
         ax.plot(values, [row + shift for row in rows], marker, color=color, markersize=8, label=mistake)
     ax.axvline(1, color=GREY, linestyle="--", linewidth=1.2)
-    ax.set_xscale("log", base=2)
+    powers_axis(ax, (0.5, 1, 2, 4, 8, 16), [f"{x} times" for x in (0.5, 1, 2, 4, 8, 16)])
     ax.set_xlim(0.4, 20)
-    ticks = (0.5, 1, 2, 4, 8, 16)
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} times"))
-    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_yticks(list(rows), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel("calculated cache, as a multiple of the true one")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="x", alpha=0.25)
     ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False, ncols=3)
     return figure
 
@@ -133,15 +126,12 @@ def ways_to_keep(tokens: Sequence[int], lines: dict[str, Sequence[float]], at: i
         ax.plot(tokens, values, style, color=color, linewidth=width)
         ax.plot([], [], style, color=color, linewidth=width, marker=marker, label=name)
         ax.plot([at], [values[place]], marker, color=color, markeredgecolor="black", markersize=8)
-    ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
+    powers_axis(ax, [2**k for k in range(10, 21, 2)], [f"{2**k:,}" for k in range(10, 21, 2)])
+    ticks = [4 * MiB, 64 * MiB, GiB, 16 * GiB, 256 * GiB, 4_096 * GiB]
+    ax.set_yticks(ticks, [format_bytes(tick).replace(".0 ", " ") for tick in ticks])
     ax.set_xlim(tokens[0], tokens[-1])
     ax.set_ylim(4 * MiB, 16_384 * GiB)
-    ax.xaxis.set_major_locator(FixedLocator([2**k for k in range(10, 21, 2)]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.yaxis.set_major_locator(FixedLocator([4 * MiB, 64 * MiB, GiB, 16 * GiB, 256 * GiB, 4_096 * GiB]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_bytes(y).replace(".0 ", " ")))
-    ax.minorticks_off()
     ax.legend(loc="upper left", frameon=False)
     return figure
 
@@ -160,13 +150,10 @@ def answers_by_sharing(trainings: dict[int, tuple[float, Sequence[float]]]) -> F
         ax.plot([cost] * len(shares), shares, "o", color=BLUE, markersize=9, alpha=0.6, label="" if i else "a training")
         note = f"{n_kv_heads} KV head{'s' * (n_kv_heads > 1)}"
         ax.annotate(note, (cost, max(shares)), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=10)
-    ax.set_xscale("log", base=2)
+    powers_axis(ax, costs, [f"{cost:,.0f}" for cost in costs])
     ax.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
-    ax.xaxis.set_major_locator(FixedLocator(costs))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:,.0f}"))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     ax.set_ylim(0, 1.15)
     ax.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="lower right", frameon=False)
     return figure

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.ticker import PercentFormatter
 
 from helpers.measuring.comparisons import share_interval
-from helpers.plots.canvas import BLUE, GREY, RED, SIZE, SKY
+from helpers.plots.canvas import BLUE, GREY, RED, SIZE, SKY, add_axes
 
 LOOKS = {"course": (BLUE, "o", ""), "own": (RED, "D", "//"), "bound": (GREY, "*", "..")}  # colour, mark, hatch
 
@@ -32,8 +31,8 @@ def answers_and_blocks(lines: Sequence[Line]) -> Figure:
     height = 1.05 + 0.3 * len(lines)
     figure = Figure(figsize=(SIZE[0], height))
     bottom, tall = 0.6 / height, 1 - 1 / height
-    left = figure.add_axes((0.24, bottom, 0.43, tall))
-    right = figure.add_axes((0.73, bottom, 0.24, tall))
+    left = add_axes(figure, (0.24, bottom, 0.43, tall), grid="x")
+    right = add_axes(figure, (0.73, bottom, 0.24, tall), grid="x")
     for y, line in enumerate(lines):
         colour, mark, hatch = LOOKS[line.look]
         ends = share_interval([True] * line.answers + [False] * (line.sheets - line.answers))
@@ -43,15 +42,13 @@ def answers_and_blocks(lines: Sequence[Line]) -> Figure:
         right.bar_label(bars, [f"{line.blocks:.1f}"], fontsize=8, padding=3)
     _name_lines(left, [line.name for line in lines])
     left.set_xlim(-0.02, 1.02)
-    left.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.xaxis.set_major_formatter("{x:.0%}")
     left.set_xlabel("worksheets right")
     right.set_xlim(0, 1.25 * max(1, *(line.blocks for line in lines)))
     right.set_yticks([])
     right.set_xlabel("blocks freed per worksheet")
     for ax in (left, right):
         ax.set_ylim(len(lines) - 0.5, -0.5)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(axis="x", alpha=0.25)
     return figure
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from helpers.arithmetic.catalog import GiB
 from helpers.arithmetic.footprint import format_bytes
-from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SKY, bytes_axis, new_axes
+from helpers.plots.canvas import BLUE, GREY, LIMIT, ORANGE, RED, SKY, bytes_axis, new_axes
 
 RUN_LOOKS = (
     {"color": ORANGE, "linestyle": "-", "linewidth": 5, "alpha": 0.8},
@@ -49,7 +48,7 @@ def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_
     ax.plot(lengths, [1e3 * t for t in without_cache], "s--", color=RED, label="without a cache: read everything again")
     ax.plot(lengths, [1e3 * t for t in with_cache], "o-", color=BLUE, label="with a cache: read one token")
     ax.set_ylim(bottom=0)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="upper left", frameon=False)
     return figure
 
@@ -98,7 +97,7 @@ def held_until_the_end(
     ax.set_xlim(0, 1.02 * right)
     ax.set_ylim(0, 1.15 * room)
     bytes_axis(ax.yaxis, 1.15 * room)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="upper left", bbox_to_anchor=(0, 0.84), frameon=False, fontsize=9)
     _draw_enlarged(ax, list(runs.values())[-1], zoomed)
     return figure
@@ -144,7 +143,7 @@ def memory_wall(
     ax.fill_between(tokens, 0, fixed, color=GREY, alpha=0.55, linewidth=0, label="overhead")
     ax.fill_between(tokens, fixed, base, color=ORANGE, alpha=0.65, linewidth=0, label="weights: flat")
     ax.fill_between(tokens, base, top, color=SKY, alpha=0.8, linewidth=0, hatch="//", edgecolor=BLUE, label="KV cache")
-    ax.axhline(capacity, color=RED, linestyle="--", linewidth=2, label="the card's limit")
+    ax.axhline(capacity, **LIMIT)
     if 0 < dies_at < tokens[-1]:
         ax.axvline(dies_at, color=RED, linewidth=1)
         ax.plot([dies_at], [capacity], "X", color=RED, markersize=11, label="out of memory")
@@ -152,6 +151,6 @@ def memory_wall(
     ax.set_xlim(0, tokens[-1])
     ax.set_ylim(0, 1.15 * max(capacity, top[-1]))
     bytes_axis(ax.yaxis, max(capacity, top[-1]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return figure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, new_axes
 
 LOOKS = {"name": (BLUE, "o"), "value": (ORANGE, "s"), "sign": (GREEN, "^")}  # per kind of token a colour and a mark
 
@@ -111,7 +111,7 @@ def logits_over_distance(distances: Sequence[int], panels: Sequence[Series]) -> 
     reach = 1.1 * max(abs(value) for panel in panels for value in [*panel.measured, *panel.predicted])
     height = 0.86 / len(panels)
     for i, panel in enumerate(panels):
-        ax = figure.add_axes((0.09, 0.11 + (len(panels) - 1 - i) * height, 0.88, height - 0.09))
+        ax = add_axes(figure, (0.09, 0.11 + (len(panels) - 1 - i) * height, 0.88, height - 0.09))
         ax.plot(distances, panel.measured, "-", color=SKY, linewidth=1)
         ax.plot(distances, panel.measured, "o", color=BLUE, markersize=2.5, label="measured: mean of real queries")
         ax.plot(distances, panel.predicted, "--", color=RED, linewidth=1.5, label="series: from the mean query")
@@ -120,8 +120,6 @@ def logits_over_distance(distances: Sequence[int], panels: Sequence[Series]) -> 
         ax.set_title(panel.title, fontsize=10, loc="left")
         ax.set_ylabel("mean logit", fontsize=9)
         ax.tick_params(labelbottom=i == len(panels) - 1)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(axis="y", alpha=0.25)
     ax.set_xlabel("distance from key to query (tokens)")
     figure.axes[0].legend(loc="upper right", bbox_to_anchor=(1.0, 1.22), ncols=2, frameon=False, fontsize=9)
     return figure

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from helpers.plots.canvas import BLUE, GREY, ORANGE, SKY, new_axes
+from helpers.plots.canvas import BLUE, GREY, ORANGE, SKY, new_axes, powers_axis
 
 
 def ceiling(ratios: Sequence[float], predicted: Sequence[float], measured: Sequence[float]) -> Figure:
@@ -46,9 +46,8 @@ def machines(names: Sequence[str], empty: Sequence[float], full: Sequence[float]
             text = f" {value:,.1f}" if value else " does not fit"
             ax.text(max(value, 1.0), row + shift, text, va="center", fontsize=9)
     ax.axvline(wanted, color=GREY, linestyle=":", linewidth=2, label=f"{wanted:g} per second")
-    ax.set_xscale("log", base=2)
+    powers_axis(ax, [2**k for k in range(10)], [str(2**k) for k in range(10)])
     ax.set_xlim(1, 512)
-    ax.set_xticks([2**k for k in range(10)], [str(2**k) for k in range(10)])
     ax.set_yticks(list(rows), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(visible=False)

@@ -9,10 +9,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
 
 from helpers.arithmetic.footprint import format_bytes
-from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SIZE, SKY, new_axes
+from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SIZE, SKY, add_axes, new_axes, powers_axis
 
 AGES = colormaps["cividis"]
 
@@ -87,23 +86,19 @@ def price_of_weights(
         largest: by kind of attention, bytes.
     """
     figure = Figure(figsize=SIZE)
-    panels = figure.add_axes((0.09, 0.15, 0.37, 0.68)), figure.add_axes((0.61, 0.15, 0.37, 0.68))
+    panels = [add_axes(figure, (left, 0.15, 0.37, 0.68)) for left in (0.09, 0.61)]
     for ax, label, data, scale in zip(
         panels, ("time (ms)", "largest tensor made"), (seconds, largest), (1e3, 1), strict=True
     ):
         for (kind, values), look, colour in zip(data.items(), ("s--", "o-"), (RED, BLUE), strict=False):
             ax.plot(lengths, [scale * value for value in values], look, color=colour, label=kind)
-        ax.set_xscale("log", base=2)
         ax.set_yscale("log")
-        ax.set_xticks(list(lengths), [f"{length:,}" for length in lengths], fontsize=9)
-        ax.minorticks_off()
+        powers_axis(ax, lengths, [f"{length:,}" for length in lengths], fontsize=9)
         ax.set_xlabel("tokens")
         ax.set_ylabel(label)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(axis="y", alpha=0.25)
-    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    panels[0].yaxis.set_major_formatter("{x:,.10g}")
     panels[1].set_yticks([4.0**k * 2**14 for k in range(9)])
-    panels[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value).replace(".0 ", " ")))
+    panels[1].yaxis.set_major_formatter(lambda value, _: format_bytes(value).replace(".0 ", " "))
     panels[1].set_ylim(min(map(min, largest.values())) / 2, max(map(max, largest.values())) * 2)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncols=2, frameon=False)
     return figure
@@ -115,11 +110,9 @@ def bytes_beside(names: Sequence[str], values: Sequence[float]) -> Figure:
     ax.barh(list(names), list(values), color=[ORANGE, SKY, SKY][: len(names)], edgecolor="black", linewidth=0.8)
     for y, value in enumerate(values):
         ax.text(value * 1.5, y, format_bytes(value), va="center")
-    ax.set_xscale("log", base=2)
-    ax.set_xlim(2**10, 2**48)
     marks = [2**k for k in range(10, 46, 5)]
-    ax.set_xticks(marks, [format_bytes(mark).replace(".0 ", "\n") for mark in marks], fontsize=9)
-    ax.minorticks_off()
+    powers_axis(ax, marks, [format_bytes(mark).replace(".0 ", "\n") for mark in marks], fontsize=9)
+    ax.set_xlim(2**10, 2**48)
     ax.invert_yaxis()
     ax.grid(visible=False)
     ax.set_position((0.3, 0.22, 0.67, 0.73))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipywidgets
 from matplotlib.figure import Figure
 
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks
@@ -80,11 +79,11 @@ def pool_control() -> None:
     """Show the garage with its controls: sequences, prompt, sharing, tokens decoded, sequences gone, block size."""
     control(
         pool_frame,
-        sequences=slider(ipywidgets.IntSlider, "sequences", min=1, max=len(LETTERS), value=4),
-        prompt=slider(ipywidgets.IntSlider, "prompt", min=1, max=64, value=40),
+        sequences=slider("sequences", range(1, len(LETTERS) + 1), 4),
+        prompt=slider("prompt", range(1, 65), 40),
         prompts=choice("prompts", [OWN, SHARED], OWN),
-        decoded=slider(ipywidgets.IntSlider, "decoded", min=0, max=64, value=20),
-        gone=slider(ipywidgets.IntSlider, "gone", min=0, max=len(LETTERS), value=0),
+        decoded=slider("decoded", range(0, 65), 20),
+        gone=slider("gone", range(0, len(LETTERS) + 1), 0),
         block_size=choice("block size", [4, 8, 16, 32], 16),
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
-import ipywidgets
-
 from helpers.arithmetic.footprint import format_bytes
 from helpers.decoding.judged import BLOCK_SIZE, Exam
 from helpers.eviction import POLICIES, SHOWN, Compressor, TriAttention
@@ -65,7 +63,7 @@ def compression_control(calibrated: TriAttention) -> None:
         partial(compression_frame, calibrated),
         button=f"run {N_SHEETS} worksheets",
         policy=choice("policy", SHOWN, "TriAttention"),
-        budget=slider(ipywidgets.IntSlider, "budget", min=32, max=416, step=16, value=240),
+        budget=slider("budget", range(32, 417, 16), 240),
         interval=choice("interval", [16, 32, 64, 128], 32),
         selection=choice("selection", SELECTIONS, "shared"),
         compaction=choice("compaction", ["on", "off"], "on"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import ipywidgets
 import numpy as np
 
 from helpers.cache.block_pool import blocks_for, expected_empty_blocks
@@ -96,10 +95,10 @@ def garage_control() -> None:
     """Show the garage with its controls: share evicted, block size, survivors, heads, compaction, lots drawn."""
     control(
         garage_frame,
-        evicted=slider(ipywidgets.IntSlider, "evicted, %", min=0, max=99, value=90),
+        evicted=slider("evicted, %", range(0, 100), 90),
         block_size=choice("block size", [4, 8, 16, 32], 16),
         pattern=choice("stay", [*RUNS, LATEST], "by lot, one by one"),
         heads=choice("heads", [ALONE, TOGETHER], ALONE),
         compaction=choice("compaction", [OFF, ON], OFF),
-        lots=slider(ipywidgets.IntSlider, "lots", min=1, max=30, value=1),
+        lots=slider("lots", range(1, 31), 1),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipywidgets
-
 from helpers.arithmetic.catalog import MODELS, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
@@ -50,5 +48,5 @@ def redesign_control() -> None:
         model=choice("model", MODELS, "Llama-3.1-70B"),
         sharing=choice("heads", list(SHARING), "all share one (MQA)"),
         layers=choice("layers", list(LAYERS), AS_PUBLISHED),
-        tokens=slider(ipywidgets.SelectionSlider, "tokens", options=POWERS, value=131_072),
+        tokens=slider("tokens", POWERS, 131_072),
     )

@@ -7,13 +7,32 @@ from typing import Any
 
 import ipywidgets
 from IPython.display import display
+from matplotlib.figure import Figure
 
 from helpers.measuring.trace import Trace
 from helpers.plots import compression, memory
 from helpers.widgets.page import Picture, is_static
 
+EVERY = 25  # passes between two pictures: one costs as much as some twenty tokens
 
-class ThinkingWatch:
+
+class _Redrawn:
+    """A picture that is drawn anew in its place while a run goes on."""
+
+    _picture: Picture | None = None
+
+    @staticmethod
+    def _is_due(trace: Trace) -> bool:
+        return not is_static() and len(trace.seconds) % EVERY == 1
+
+    def _show(self, figure: Figure, caption: str) -> None:
+        if self._picture is None:
+            self._picture = Picture(figure, caption)
+        else:
+            self._picture.update(figure, caption)
+
+
+class ThinkingWatch(_Redrawn):
     """Follows a run live: prints each word, moves a progress bar, and redraws the climbing cache every 25 tokens.
 
     Give it to ``generate`` as ``on_step``; ``finish`` draws the last frame.
@@ -24,14 +43,11 @@ class ThinkingWatch:
         max_new_tokens: the right end of the axis, prompt added.
     """
 
-    every = 25  # a redraw costs as much as some twenty tokens
-
     def __init__(self, loaded: Any, prompt_length: int, max_new_tokens: int) -> None:
         self.loaded, self.prompt_length = loaded, prompt_length
         self.at_end = prompt_length + max_new_tokens
         self.predicted = [loaded.shape.bytes(t, kv_format=loaded.element_format) for t in range(self.at_end + 1)]
         self._bar = ipywidgets.IntProgress(max=max_new_tokens, description="thinking")
-        self._picture: Picture | None = None
         self._text = ""
         if not is_static():
             display(self._bar)
@@ -39,10 +55,9 @@ class ThinkingWatch:
     def __call__(self, trace: Trace) -> None:
         """Note one step of the run."""
         self.trace = trace
-        if not is_static():
-            self._bar.value = len(trace.seconds)
-            if len(trace.seconds) % self.every == 1:
-                self._draw()
+        self._bar.value = len(trace.seconds)
+        if self._is_due(trace):
+            self._draw()
         text = self.loaded.tokenizer.decode(trace.tokens[0], skip_special_tokens=True)
         if text.endswith("\ufffd"):  # half a character; its other tokens are still to come
             return
@@ -67,10 +82,7 @@ class ThinkingWatch:
             f"{trace.bytes_held[-1]:,} bytes; given back so far: {trace.bytes_freed:,} bytes. The blue line is counted "
             "from the tensors, the dashed one comes from the formula."
         )
-        if self._picture is None:
-            self._picture = Picture(figure, caption)
-        else:
-            self._picture.update(figure, caption)
+        self._show(figure, caption)
 
 
 def _three_lines_in_one(thought: str) -> str:
@@ -79,26 +91,24 @@ def _three_lines_in_one(thought: str) -> str:
     return "".join(f + (" ;\n" if i % 3 == 2 else " ; ") for i, f in enumerate(formulas[:-1])) + formulas[-1]
 
 
-class Race:
+class Race(_Redrawn):
     """Runs on the same axes, drawn while they go: blocks held over tokens seen.
 
     Args:
         prompt_length: where the thought begins, in tokens.
         right: right end of the axis, in tokens.
-        every: passes between two pictures; one costs as much as some twenty tokens.
     """
 
-    def __init__(self, prompt_length: int, right: int, every: int = 25) -> None:
-        self.prompt_length, self.right, self.every = prompt_length, right, every
+    def __init__(self, prompt_length: int, right: int) -> None:
+        self.prompt_length, self.right = prompt_length, right
         self.traces: dict[str, Trace] = {}
-        self._picture: Picture | None = None
 
     def watch(self, name: str) -> Callable[[Trace], None]:
         """What to give to ``generate`` as ``on_step`` for the run of this name."""
 
         def on_step(trace: Trace) -> None:
             self.traces[name] = trace
-            if not is_static() and len(trace.seconds) % self.every == 1:
+            if self._is_due(trace):
                 self.draw()
 
         return on_step
@@ -112,10 +122,7 @@ class Race:
             "blocks freed."
             for name, trace in self.traces.items()
         )
-        if self._picture is None:
-            self._picture = Picture(figure, caption)
-        else:
-            self._picture.update(figure, caption)
+        self._show(figure, caption)
 
 
 def _evicted(trace: Trace) -> int:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import ipywidgets
-
 from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
 from helpers.arithmetic.footprint import KVShape, MemoryBudget, format_bytes, max_tokens, weights_bytes
 from helpers.plots import memory
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
 
+OVERHEAD = 0.75 * GiB
 
-def wall_frame(
-    model: str,
-    weight_format: str,
-    card: str,
-    kv_format: str,
-    context: int,
-    sequences: int,
-    overhead: float = 0.75 * GiB,
-) -> Frame:
+
+def wall_frame(model: str, weight_format: str, card: str, kv_format: str, context: int, sequences: int) -> Frame:
     """The memory wall of one choice: model, card and KV format by their names in the catalog, context in tokens."""
     shape = KVShape.from_config(find_model(model).config)
     weights, capacity = weights_bytes(find_model(model).n_params, weight_format), find_card(card).memory
-    budget = MemoryBudget(overhead, weights, shape.bytes(context, kv_format=kv_format) + shape.fixed_bytes, sequences)
-    dies_at = max_tokens(capacity - overhead - weights, shape, sequences, kv_format)
+    budget = MemoryBudget(OVERHEAD, weights, shape.bytes(context, kv_format=kv_format) + shape.fixed_bytes, sequences)
+    dies_at = max_tokens(capacity - OVERHEAD - weights, shape, sequences, kv_format)
     tokens = [round(context * i / 64) for i in range(65)]
     cache = [sequences * (shape.bytes(t, kv_format=kv_format) + shape.fixed_bytes) for t in tokens]
     verdict = f"It fits, with {format_bytes(capacity - budget.total)} to spare"
@@ -31,11 +23,11 @@ def wall_frame(
         verdict = f"It dies after token {dies_at:,}" if dies_at else "Not even one token fits"
     caption = (
         f"Figure: memory of {model} on {card} as the context grows to {context:,} tokens. Overhead "
-        f"{format_bytes(overhead)}, weights in {weight_format} {format_bytes(weights)}, KV cache in {kv_format} at the "
+        f"{format_bytes(OVERHEAD)}, weights in {weight_format} {format_bytes(weights)}, KV cache in {kv_format} at the "
         f"end {format_bytes(budget.cache)} ({sequences} sequence{'s' * (sequences > 1)}): {format_bytes(budget.total)} "
         f"in all; the card has {format_bytes(capacity)}. {verdict}."
     )
-    return memory.memory_wall(tokens, overhead, weights, cache, capacity, dies_at), caption
+    return memory.memory_wall(tokens, OVERHEAD, weights, cache, capacity, dies_at), caption
 
 
 def wall_control() -> None:
@@ -46,8 +38,8 @@ def wall_control() -> None:
         weight_format=choice("weights", ["bf16", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
         card=choice("card", CARDS, "RTX 4090"),
         kv_format=choice("KV format", KV_LAYOUTS, "fp16"),
-        context=slider(ipywidgets.SelectionSlider, "context", options=POWERS, value=32_768),
-        sequences=slider(ipywidgets.IntSlider, "sequences", min=1, max=32, value=1),
+        context=slider("context", POWERS, 32_768),
+        sequences=slider("sequences", range(1, 33), 1),
     )
 
 
@@ -66,5 +58,5 @@ def models_frame(kv_format: str, tokens: int) -> Frame:
 
 def models_control() -> None:
     """Show the KV cache of every model in the catalog, with its controls: KV format and tokens."""
-    tokens = slider(ipywidgets.SelectionSlider, "tokens", options=POWERS, value=32_768)
+    tokens = slider("tokens", POWERS, 32_768)
     control(models_frame, kv_format=choice("KV format", KV_LAYOUTS, "fp16"), tokens=tokens)

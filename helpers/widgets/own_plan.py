@@ -57,10 +57,10 @@ def home_control() -> None:
         "weight_format": choice("weights", ["bf16", "fp8", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
         "card": choice("card", CARDS, "RTX 4090"),
         "kv_format": choice("KV format", KV_LAYOUTS, "fp16"),
-        "context": slider(ipywidgets.SelectionSlider, "context", options=POWERS, value=32_768),
+        "context": slider("context", POWERS, 32_768),
         "kept": choice("tokens kept", KEPT, 12_000),
-        "sequences": slider(ipywidgets.IntSlider, "sequences", min=1, max=16, value=1),
-        "shared": slider(ipywidgets.SelectionSlider, "shared prefix", options=lengths, value=0),
+        "sequences": slider("sequences", range(1, 17), 1),
+        "shared": slider("shared prefix", lengths, 0),
     }
     control(home_frame, **controls)
     if not is_static():

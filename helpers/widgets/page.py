@@ -90,9 +90,16 @@ def choice(label: str, options: Sequence[str] | dict[str, Any], value: str) -> i
     return ipywidgets.Dropdown(options=list(options), value=value, description=label, **look)
 
 
-def slider(kind: Callable[..., Any], label: str, **options: Any) -> Any:
-    """A slider that draws when it is let go: a redraw takes longer than the 50 ms that dragging would allow."""
-    return kind(description=label, continuous_update=False, layout={"width": "auto"}, style=_LABEL, **options)
+def slider(label: str, options: range | Sequence[Any], value: Any) -> ipywidgets.IntSlider | ipywidgets.SelectionSlider:
+    """A slider over a range, or over any other options, plain or as ``(text, value)``.
+
+    It draws when it is let go: a redraw takes longer than the 50 ms that dragging would allow.
+    """
+    look = {"continuous_update": False, "layout": {"width": "auto"}, "style": _LABEL}
+    if isinstance(options, range):
+        ends = {"min": options[0], "max": options[-1], "step": options.step}
+        return ipywidgets.IntSlider(value=value, description=label, **ends, **look)
+    return ipywidgets.SelectionSlider(options=options, value=value, description=label, **look)
 
 
 def _bundle_figure(figure: Figure) -> tuple[dict[str, Any], dict[str, Any]]:

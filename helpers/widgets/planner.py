@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipywidgets
-
 from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB
 from helpers.arithmetic.footprint import format_bytes
 from helpers.arithmetic.plan import Plan
@@ -79,10 +77,10 @@ def plan_control() -> None:
         weight_format=choice("weights", ["bf16", "fp8", "q8_0", "q4_k_m", "q4_0"], "q4_k_m"),
         card=choice("card", CARDS, "H100 SXM 80GB"),
         kv_format=choice("KV format", KV_LAYOUTS, "fp16"),
-        context=slider(ipywidgets.SelectionSlider, "context", options=POWERS, value=131_072),
-        sequences=slider(ipywidgets.IntSlider, "sequences", min=1, max=16, value=1),
-        shared=slider(ipywidgets.SelectionSlider, "shared prefix", options=SHARES, value=0.0),
+        context=slider("context", POWERS, 131_072),
+        sequences=slider("sequences", range(1, 17), 1),
+        shared=slider("shared prefix", SHARES, 0.0),
         second_model=choice("second model", SECOND_MODELS, NONE),
-        overhead=slider(ipywidgets.SelectionSlider, "overhead", options=OVERHEADS, value=0.75 * GiB),
-        wanted=slider(ipywidgets.SelectionSlider, "tokens/s wanted", options=SPEEDS, value=5),
+        overhead=slider("overhead", OVERHEADS, 0.75 * GiB),
+        wanted=slider("tokens/s wanted", SPEEDS, 5),
     )

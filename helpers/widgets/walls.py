@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-import ipywidgets
-
 from helpers.arithmetic.catalog import MODELS, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.arithmetic.holes import REUSE, SLIDE, WAYS, Slots, broken_habits, take_in
@@ -64,9 +62,9 @@ def slots_control() -> None:
     control(
         slots_frame,
         way=choice("holes", WAYS, REUSE),
-        rounds=slider(ipywidgets.IntSlider, "rounds", min=1, max=12, value=1),
-        evicted=slider(ipywidgets.IntSlider, "evicted", min=1, max=12, value=6),
-        lots=slider(ipywidgets.IntSlider, "lots", min=1, max=30, value=1),
+        rounds=slider("rounds", range(1, 13), 1),
+        evicted=slider("evicted", range(1, 13), 6),
+        lots=slider("lots", range(1, 31), 1),
     )
 
 
@@ -94,7 +92,7 @@ def grid_control() -> None:
     control(
         grid_frame,
         model=choice("model", plain, "Llama-3.1-8B"),
-        tokens=slider(ipywidgets.SelectionSlider, "tokens", options=POWERS[:8], value=16_384),
+        tokens=slider("tokens", POWERS[:8], 16_384),
         step=choice("reads", STEPS, "the whole prompt at once"),
     )
 

@@ -125,7 +125,7 @@ def test_shares_are_drawn_as_lines_crosses_and_circles():
     assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in ax.lines}) == 7
 
 
-def test_block_sizes_policies_and_runs_are_drawn_as_given():
+def test_block_sizes_and_policies_are_drawn_as_given():
     [ax] = drawn(plots.freed_by_block_size([1, 2], {"a": [0.9, 0.8], "b": [0.4, 0.1]}, {2: "me"}))
     assert points(ax) == [((1, 0.9), (2, 0.8)), ((1, 0.4), (2, 0.1))]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1\n", "2\nme"]
@@ -133,8 +133,6 @@ def test_block_sizes_policies_and_runs_are_drawn_as_given():
     assert [bar.get_width() for bar in ax.patches] == [1, 35, 2, 3]
     assert [text.get_text() for text in ax.texts] == ["1.0", "35.0", "2.0", "3.0"]
     assert points(ax)[0][0][0] == 36
-    [ax] = drawn(plots.blocks_held({"x": ([0, 5], [1, 2]), "y": ([0, 5], [1, 1])}, 6))
-    assert points(ax) == [((0, 1), (5, 2)), ((0, 1), (5, 1))] and ax.get_xlim() == (0, 6)
 
 
 # --- Exercises -------------------------------------------------------------------------------------------------------
