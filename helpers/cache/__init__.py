@@ -10,7 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "attention": ["attend_with_grid", "attending"],
         "block_pool": ["BlockPool", "BlockTable", "OutOfBlocks", "blocks_for", "expected_empty_blocks"],
+        "cache_stats": ["CacheStats"],
         "kv_formats": ["KV_FORMATS", "bits_per_element", "decode", "encode"],
-        "paged_cache": ["CacheStats", "PagedCache"],
+        "paged_cache": ["PagedCache"],
     },
 )

@@ -7,7 +7,6 @@ says where it stands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,35 +15,12 @@ from transformers import Cache
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
+from helpers.cache.cache_stats import CacheStats
 from helpers.cache.handover import last_keys, reading, take_mask_owner
 from helpers.cache.paged_kernels import Blocks
 from helpers.cache.paged_layer import PagedLayer
 from helpers.cache.places import Places, in_any_mode
 from helpers.cache.row_store import PLAIN, RowStore
-
-
-@dataclass(frozen=True)
-class CacheStats:
-    """What a cache holds. Tokens are per sequence; slots, blocks and bytes are of all its sequences together.
-
-    Attributes:
-        tokens_seen: the logical length.
-        tokens_alive: rows alive per KV head and layer.
-        slots_held, blocks_held: what its block tables list, shared blocks once.
-        blocks_free: free blocks of the pool.
-        bytes_held: bytes of the held blocks' K and V, in all layers.
-        bytes_alive: bytes of the rows alive.
-        bytes_reserved: bytes of the whole pool, which never moves.
-    """
-
-    tokens_seen: int
-    tokens_alive: int
-    slots_held: int
-    blocks_held: int
-    blocks_free: int
-    bytes_held: int
-    bytes_alive: int
-    bytes_reserved: int
 
 
 class PagedCache(Cache):
