@@ -275,10 +275,13 @@ for name in sys.argv[1:]:
 """
 
 
-def try_names(names, home, **environment):
-    """What ``load_model`` raises for each name, ``(kind, message)``, in a fresh process with an empty model cache."""
+def try_names(names, home, first="", **environment):
+    """What ``load_model`` raises for each name, ``(kind, message)``, in a fresh process with an empty model cache.
+
+    ``first`` is code that runs before.
+    """
     settings = os.environ | {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}
-    fresh = [sys.executable, "-c", TRY, *names]
+    fresh = [sys.executable, "-c", first + TRY, *names]
     root = Path(__file__).parents[2]
     done = subprocess.run(fresh, cwd=root, env=settings | environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
