@@ -117,21 +117,42 @@ def test_the_same_next_token_as_llama_cpp_on_the_same_weights(places, f32_file, 
     assert max(differ, default=0) <= LEAD
 
 
-def test_on_the_4_bit_file_95_in_100_next_tokens_are_the_same(places, tmp_path):
-    prompts, ours, _ = places
-    theirs = [said[0] for said in ask(smollm2.gguf_path(), tmp_path, prompts)["prompts"]]
-    equal = sum(a == b for a, b in zip(ours, theirs, strict=True))
-    print(f"next tokens on the 4-bit file: {equal} of {len(ours)} equal")
-    assert equal >= 0.95 * len(ours)
-
-
-def test_64_greedy_tokens_are_llama_cpp_s_on_eight_prompts(smol, f32_file, tmp_path):
-    """Its text is read by our model: where that would have said each token next, it would have written the same."""
+@pytest.fixture(scope="module")
+def replies(smol, f32_file, tmp_path_factory):
+    """Eight prompts ``[1, length]``, and the greedy reply of llama.cpp to each, on the same weights."""
     prompts = [turn_ids(smol, question, is_first=True) for question in QUESTIONS]
-    replies = ask(f32_file, tmp_path, [ids[0].tolist() for ids in prompts], n_predict=64)["prompts"]
-    for ids, reply in zip(prompts, replies, strict=True):
+    folder = tmp_path_factory.mktemp("replies")
+    return prompts, ask(f32_file, folder, [ids[0].tolist() for ids in prompts], n_predict=64)["prompts"]
+
+
+def test_64_greedy_tokens_are_llama_cpp_s_on_eight_prompts(smol, replies):
+    """Its text is read by our model: where that would have said each token next, it would have written the same."""
+    for ids, reply in zip(*replies, strict=True):
         text = torch.cat([ids, ids.new_tensor([reply])], dim=1)
         said = replay(smol.model, text, ids.shape[1], DynamicCache(config=smol.model.config)).tokens[0]
         assert said[: len(reply)] == reply
         assert len(reply) == 64 or smol.tokenizer.eos_token_id in (reply[-1], said[-1])
-    assert sum(map(len, replies)) > 200
+    assert sum(map(len, replies[1])) > 200
+
+
+def test_on_the_4_bit_file_95_in_100_next_tokens_of_its_replies_are_the_same(replies, tmp_path):
+    """The price of arithmetic with quantized numbers, on what the model itself writes, as it is used.
+
+    On English that others wrote, next tokens are less certain, and it costs more: 618 of 649 were equal, in five texts.
+    """
+    prompts, following = [], []
+    for ids, reply in zip(*replies, strict=True):
+        prompts += [ids[0].tolist() + reply[:i] for i in range(len(reply))]
+        following += reply
+    theirs = [said[0] for said in ask(smollm2.gguf_path(), tmp_path, prompts)["prompts"]]
+    equal = sum(a == b for a, b in zip(following, theirs, strict=True))
+    print(f"next tokens on the 4-bit file: {equal} of {len(following)} equal")
+    assert equal >= 0.95 * len(following)
+
+
+def test_on_the_4_bit_file_no_token_differs_that_was_clear(places, tmp_path):
+    prompts, ours, leads = places
+    theirs = [said[0] for said in ask(smollm2.gguf_path(), tmp_path, prompts)["prompts"]]
+    differ = [round(lead, 3) for a, b, lead in zip(ours, theirs, leads, strict=True) if a != b]
+    print(f"on other English: {len(ours) - len(differ)} of {len(ours)} equal; leads where not, in nats: {differ}")
+    assert max(differ, default=0) < 0.5  # 0.3 was the most of 649
