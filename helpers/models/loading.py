@@ -1,10 +1,10 @@
-"""Load the bundled reasoner, or another RoPE model by hub id or folder, on the device and dtype this machine has."""
+"""Load a bundled model, or another RoPE model by hub id or folder, on the device and dtype this machine has."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.machine.device import free_memory, pick_device, pick_dtype
+from helpers.models import smollm2
 from helpers.models.worksheets import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
@@ -33,7 +34,7 @@ class Loaded:
     """A model ready to run.
 
     Attributes:
-        name: the hub id or folder, or ``reasoner``.
+        name: the hub id or folder, or the name of a bundled model: ``reasoner``, ``smollm2``.
         model: the transformers model, in eval mode.
         tokenizer: its tokenizer.
         shape: the shape of its KV cache.
@@ -93,10 +94,36 @@ def load_reasoner() -> Loaded:
     return Loaded("reasoner", model, tokenizer, KVShape.from_config(model.config))
 
 
-def load_model(name: str | None = None) -> Loaded:
-    """Load a model by hub id or folder; without a name, the one that ``COURSE_MODEL`` names, else the reasoner.
+def load_smollm2() -> Loaded:
+    """Load SmolLM2-135M-Instruct, which ``make lab`` installs; it is converted first if nobody has done that yet.
 
-    Only a hub id that is not in the local cache needs a network.
+    In float32 on a CPU, from one file that all kernels share; on a GPU in the dtype that suits it.
+
+    Raises:
+        ConnectionError, ValueError: in one line, with the command that installs it, if its package is not there and the
+            model hub does not help; ValueError too if a file is damaged.
+        MemoryError: as ``load_model``.
+    """
+    try:
+        folder = smollm2.convert()
+    except FileNotFoundError as missing:
+        try:
+            return load_model(smollm2.HUB_ID)
+        except (ConnectionError, ValueError) as error:
+            raise type(error)(f"{missing} (nor from the hub: {error})") from error
+    transformers.logging.disable_progress_bar()  # it is there at once
+    return replace(_load(str(folder)), name="smollm2")
+
+
+# The models that come with the course, by the names that load_model and COURSE_MODEL know.
+BUNDLED: dict[str, Callable[[], Loaded]] = {"reasoner": load_reasoner, "smollm2": load_smollm2}
+
+
+def load_model(name: str | None = None) -> Loaded:
+    """Load a model by hub id or folder, or a bundled one by its name: ``reasoner``, ``smollm2``.
+
+    Without a name it is the one that ``COURSE_MODEL`` names, else the reasoner. Only a hub id that is not in the local
+    cache needs a network.
 
     Raises:
         ValueError: in one line, if there is no such model, it may not be read, has no RoPE, or cannot be counted.
@@ -104,15 +131,19 @@ def load_model(name: str | None = None) -> Loaded:
         MemoryError: if weights and a cache of 4,096 tokens do not fit, with the predicted bytes.
     """
     name = name or os.environ.get(ENVIRONMENT_VARIABLE) or "reasoner"
-    if name == "reasoner":
-        return load_reasoner()
+    if name in BUNDLED:
+        return BUNDLED[name]()
+    transformers.logging.enable_progress_bar()
+    return _load(name)
+
+
+def _load(name: str) -> Loaded:
     config = _fetch(AutoConfig, name)
     require_rope(name, config)
     device = pick_device()
     dtype = pick_dtype(device)
     require_memory(name, config, device, dtype)
     torch.set_num_threads(ALL_THREADS)
-    transformers.logging.enable_progress_bar()
     model = _fetch(AutoModelForCausalLM, name, dtype=dtype).to(device).eval()
     return Loaded(name, model, _fetch(AutoTokenizer, name), KVShape.from_config(model.config))  # in the loaded dtype
 

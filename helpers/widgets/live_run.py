@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,10 @@ class _Redrawn:
 
 
 class ThinkingWatch(_Redrawn):
-    """Follows a run live: prints each word, moves a progress bar, and redraws the climbing cache every 25 tokens.
+    """Follows a run live: prints each line, moves a progress bar, and redraws the climbing cache every 25 tokens.
+
+    A page keeps what is printed at once as an output of its own, and some show each on a line of its own: hence lines,
+    not words.
 
     Give it to ``generate`` as ``on_step``; ``finish`` draws the last frame.
 
@@ -48,7 +52,7 @@ class ThinkingWatch(_Redrawn):
         self.at_end = prompt_length + max_new_tokens
         self.predicted = [loaded.shape.bytes(t, kv_format=loaded.element_format) for t in range(self.at_end + 1)]
         self._bar = ipywidgets.IntProgress(max=max_new_tokens, description="thinking")
-        self._text = ""
+        self._text, self._printed = "", 0
         if not is_static():
             display(self._bar)
 
@@ -61,15 +65,20 @@ class ThinkingWatch(_Redrawn):
         text = self.loaded.tokenizer.decode(trace.tokens[0], skip_special_tokens=True)
         if text.endswith("\ufffd"):  # half a character; its other tokens are still to come
             return
-        text = _three_lines_in_one(text) if self.loaded.is_reasoner else text
-        print(text[len(self._text) :], end="", flush=True)
-        self._text = text
+        self._text = _three_lines_in_one(text) if self.loaded.is_reasoner else _flowing(text)
+        self._print_up_to(self._text.rfind("\n") + 1)
 
     def finish(self) -> None:
         """Draw the last frame, with the two numbers that count: bytes held and bytes given back."""
+        self._print_up_to(len(self._text))
         print()
         self._bar.max = self._bar.value
         self._draw()
+
+    def _print_up_to(self, end: int) -> None:
+        if end > self._printed:
+            print(self._text[self._printed : end], end="", flush=True)
+            self._printed = end
 
     def _draw(self) -> None:
         trace = self.trace
@@ -89,6 +98,11 @@ def _three_lines_in_one(thought: str) -> str:
     """Break a worksheet's thought after every third formula, so that the figure above it stays in view."""
     formulas = thought.split(" ; ")
     return "".join(f + (" ;\n" if i % 3 == 2 else " ; ") for i, f in enumerate(formulas[:-1])) + formulas[-1]
+
+
+def _flowing(text: str) -> str:
+    """Text in lines of one width; a model may put each of its words on a line of its own."""
+    return textwrap.fill(" ".join(text.split()), 100, break_long_words=False, break_on_hyphens=False)
 
 
 class Race(_Redrawn):

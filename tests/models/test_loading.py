@@ -1,5 +1,6 @@
 """Loading other models than the reasoner, what the machine is said to be, and one clear line when something fails."""
 
+import importlib.metadata
 import json
 import os
 import runpy
@@ -17,7 +18,7 @@ from helpers.arithmetic import MODELS, GiB, KVShape, format_bytes
 from helpers.decoding import generate
 from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.measuring import layer_bytes, state_bytes, weight_bytes
-from helpers.models import load_model, load_reasoner, loading, make_worksheets
+from helpers.models import load_model, load_reasoner, loading, make_worksheets, smollm2
 from helpers.models.tokenizer import WORDS, make_tokenizer
 from helpers.widgets.memory import wall_frame
 from tests.families import FAMILIES, build, plain
@@ -185,6 +186,32 @@ def test_the_report_s_figures_are_the_formula_s(monkeypatch):
     assert next(line for line in text.splitlines() if "405B" in line).endswith("does not fit")
 
 
+def test_the_report_says_what_there_is_of_smollm2(monkeypatch, tmp_path):
+    monkeypatch.setattr(smollm2, "FOLDER", tmp_path)
+    monkeypatch.setattr(smollm2, "gguf_path", lambda: tmp_path)
+    assert (
+        "SmolLM2     is installed, not converted yet: python -m helpers.models.smollm2" in models_report().splitlines()
+    )
+    (tmp_path / "config.json").touch()
+    assert "SmolLM2     135M-Instruct is here, as float32" in models_report().splitlines()
+    monkeypatch.undo()
+    monkeypatch.setattr(smollm2, "FOLDER", tmp_path / "nowhere")
+    monkeypatch.setattr(smollm2, "PACKAGE", "no_such_package")
+    line = next(line for line in models_report().splitlines() if line.startswith("SmolLM2"))
+    assert line.endswith(smollm2.COMMAND) and len(line) <= 100
+
+
+@pytest.mark.parametrize(("found", "said"), [("2026.1", "xllamacpp 2026.1"), (None, "xllamacpp is not installed")])
+def test_the_report_says_which_llama_cpp_there_is(monkeypatch, found, said):
+    def version(name):
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr("helpers.__main__.version", version)
+    assert f"llama.cpp   {said}" in models_report().splitlines()
+
+
 def models_report():
     from helpers.__main__ import report
 
@@ -275,10 +302,13 @@ for name in sys.argv[1:]:
 """
 
 
-def try_names(names, home, **environment):
-    """What ``load_model`` raises for each name, ``(kind, message)``, in a fresh process with an empty model cache."""
+def try_names(names, home, first="", **environment):
+    """What ``load_model`` raises for each name, ``(kind, message)``, in a fresh process with an empty model cache.
+
+    ``first`` is code that runs before.
+    """
     settings = os.environ | {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}
-    fresh = [sys.executable, "-c", TRY, *names]
+    fresh = [sys.executable, "-c", first + TRY, *names]
     root = Path(__file__).parents[2]
     done = subprocess.run(fresh, cwd=root, env=settings | environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ import io
 import itertools
 import math
 import re
+import textwrap
 import warnings
 from types import SimpleNamespace
 
@@ -441,7 +442,16 @@ def watch(pieces, n_steps, is_reasoner=False, max_new_tokens=60):
     return trace
 
 
-def test_a_run_is_told_word_by_word(shown, static, capsys):
+def test_a_run_is_told_line_by_line(shown, static, monkeypatch):
+    """Each print is an output of its own in a saved page; a model may well write a newline after each token."""
+    written = []
+    monkeypatch.setattr("builtins.print", lambda *text, **_: written.append("".join(text)))
+    watch([b"one", b"\n", b"two", b"\n\n", b"three ", b"-", b"four", b" "], n_steps=80)
+    assert "".join(written) == textwrap.fill("one two three -four " * 10, 100)
+    assert len(written) == 3  # a whole line, the rest, and the end of the line, of 80 tokens
+
+
+def test_a_thought_is_broken_after_every_third_formula(shown, static, capsys):
     watch([b"D ", b": ", b"5 ", b"; "], n_steps=17, is_reasoner=True)
     assert capsys.readouterr().out == "D : 5 ; D : 5 ; D : 5 ;\nD : 5 ; D \n"  # a line of three formulas
 
