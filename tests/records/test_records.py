@@ -6,6 +6,7 @@ import re
 import pytest
 
 from helpers.records.measured import RECORDS
+from tests.house.notebooks import lesson_text
 
 FILES = sorted(path.name for path in RECORDS.glob("*.json"))
 LIST = (RECORDS / "README.md").read_text(encoding="utf-8")
@@ -28,9 +29,7 @@ def test_a_measurement_names_its_command_its_date_and_its_machine(name):
 def test_it_is_shown_where_the_list_says(name, request):
     """The lessons named in a line read the data, directly or through a helper that names the file."""
     where = re.search(rf"^\| `{re.escape(name)}` .*\| (.+) \|$", LIST, re.MULTILINE)[1]
-    root = RECORDS.parent.parent
-    for number in re.findall(r"\b0\d\b", where):
-        [lesson] = (root / "notebooks").glob(f"{number}_*.ipynb")
-        text = lesson.read_text(encoding="utf-8")
+    for number in re.findall(r"\b\d\d\b", where):
+        text = lesson_text(number)
         readers = {"fidelity.json": "load_table", "recall.json": "load_recall", "sweep.json": "load_sweep"}
         assert readers.get(name, f"load_{name.removesuffix('.json')}") in text or "recorded_or_live" in text, number
