@@ -15,8 +15,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +42,7 @@ QUIET = {"fetchNews": "false", "checkForUpdates": False}
 PATIENCE = 60.0  # seconds for a step that takes a few on a free machine
 RUN = 180.0  # seconds for a lesson
 REDRAW = 20.0  # seconds for a picture that takes a tenth of one
+KINDS = ("dropdown", "slider")
 
 STATUS = ".jp-Notebook-ExecutionIndicator"
 PROMPT = ".jp-CodeCell .jp-InputPrompt"
@@ -70,11 +73,11 @@ class Lab(NamedTuple):
         """The address of a page, with the token."""
         return f"{self.address}/{path}?token={self.token}"
 
-    def get(self, path: str) -> Any:
-        """What the server's own interface answers."""
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """What the server's own interface answers; None where that is nothing."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy: it is on this machine
-        with direct.open(self.url(path), timeout=PATIENCE) as answer:
-            return json.load(answer)
+        with direct.open(urllib.request.Request(self.url(path), method=method), timeout=PATIENCE) as answer:
+            return json.loads(answer.read() or "null")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -142,7 +145,7 @@ def _wait_for_server(server: subprocess.Popen[bytes], lab: Lab) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
         with suppress(OSError):
-            lab.get("api/status")
+            lab.ask("api/status")
             return
         time.sleep(0.1)
     raise RuntimeError(f"JupyterLab does not answer; the end of its log:\n{_tail(lab.log)}")
@@ -176,26 +179,31 @@ def browser(executable: str, profile: Path) -> Iterator[BrowserContext]:
 # ----------------------------------------------------------------------------------------------------------------------
 # A notebook
 # ----------------------------------------------------------------------------------------------------------------------
-def open_notebook(context: BrowserContext, lab: Lab, path: str) -> Page:
-    """Open a notebook of the folder in a page of its own and wait until all its cells and its kernel are there."""
+@contextmanager
+def notebook(context: BrowserContext, lab: Lab, path: str) -> Iterator[Page]:
+    """A notebook of the folder in a page of its own, once its cells and kernel are there; both end with the block."""
     page = context.new_page()
     name = Path(path).stem  # also of its workspace: in a shared one JupyterLab opens again what was open before
     cells = json.loads((lab.folder / path).read_text(encoding="utf-8"))["cells"]
     with screenshot_on_failure(page, f"open_{name}"):
         page.goto(lab.url(f"lab/workspaces/{name}/tree/{path}"))
         page.wait_for_function(ALL_CELLS, arg=[PROMPT, sum(cell["cell_type"] == "code" for cell in cells)])
-        _wait_for_kernel(lab, path)
+        session = _wait_for_kernel(lab, path)
         page.locator(f"{STATUS}[data-status=idle]").wait_for(state="attached")
-    return page
+    yield page
+    page.close()
+    lab.ask(f"api/sessions/{session}", "DELETE")  # a closed page leaves its kernel running
 
 
-def _wait_for_kernel(lab: Lab, path: str) -> None:
+def _wait_for_kernel(lab: Lab, path: str) -> str:
     # The page says idle even while there is no kernel yet; the server knows better.
     deadline = time.monotonic() + PATIENCE
-    while not any(each["path"] == path and each["kernel"]["connections"] for each in lab.get("api/sessions")):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{path} has no kernel; the end of JupyterLab's log:\n{_tail(lab.log)}")
+    while time.monotonic() < deadline:
+        for session in lab.ask("api/sessions"):
+            if session["path"] == path and session["kernel"]["connections"]:
+                return session["id"]
         time.sleep(0.05)
+    raise TimeoutError(f"{path} has no kernel; the end of JupyterLab's log:\n{_tail(lab.log)}")
 
 
 def run_all(page: Page, timeout: float = RUN, meanwhile: Callable[[], Any] = lambda: None) -> None:
@@ -244,8 +252,8 @@ def errors(page: Page) -> list[str]:
 
 
 def pictures(page: Page) -> list[str]:
-    """The images under all cells, each as the data address that holds its bytes."""
-    return page.locator(PICTURE).evaluate_all("images => images.map(image => image.src)")
+    """The images under all cells, each as the end of its data address, where the checksum of its bytes stands."""
+    return page.locator(PICTURE).evaluate_all("images => images.map(image => image.src.slice(-64))")
 
 
 @contextmanager
@@ -273,23 +281,42 @@ def labels(cell: Locator, kind: str) -> list[str]:
     return cell.locator(f".widget-{kind} .widget-label").all_text_contents()
 
 
+def settings(cell: Locator) -> dict[str, str]:
+    """What every dropdown and slider of a cell says it is set to, by label."""
+    return {label: value(cell, label) for kind in KINDS for label in labels(cell, kind)}
+
+
 def value(cell: Locator, label: str) -> str:
     """What a dropdown or a slider says it is set to."""
     widget = _widget(cell, label)
-    if widget.locator("select").count():
-        return widget.locator("option:checked").text_content()
-    return widget.locator(".widget-readout").text_content()
+    shown = widget.locator("option:checked" if widget.locator("select").count() else ".widget-readout")
+    return shown.text_content().replace("\xa0", " ")  # options have fixed spaces
 
 
-def choose(cell: Locator, label: str, index: int) -> None:
-    """Set a dropdown to one of its options; -1 is the last."""
-    select = _widget(cell, label).locator("select")
-    select.select_option(index=range(select.locator("option").count())[index])
+def choose(cell: Locator, label: str, choice: str) -> None:
+    """Set a dropdown to the option that reads so."""
+    _widget(cell, label).locator("select").select_option(label=choice.replace(" ", "\xa0"))
 
 
 def press(cell: Locator, label: str, key: str) -> None:
-    """Move a slider by keyboard: ``ArrowRight``, ``ArrowLeft``, ``Home``, ``End``."""
-    _widget(cell, label).get_by_role("slider").press(key)
+    """Move a control by ``ArrowRight``, ``ArrowLeft``, ``Home`` or ``End``; a dropdown obeys as a slider does."""
+    select = _widget(cell, label).locator("select")
+    if not select.count():
+        _widget(cell, label).get_by_role("slider").press(key)
+        return
+    index, last = select.evaluate("select => [select.selectedIndex, select.length - 1]")
+    select.select_option(index={"Home": 0, "End": last, "ArrowRight": index + 1, "ArrowLeft": index - 1}[key])
+
+
+def stands_at(cell: Locator, label: str) -> str:
+    """The key of the end at which a dropdown or a slider stands, ``Home`` or ``End``, or an empty string."""
+    select = _widget(cell, label).locator("select")
+    if select.count():
+        index, first, last = select.evaluate("select => [select.selectedIndex, 0, select.length - 1]")
+    else:
+        handle = _widget(cell, label).get_by_role("slider")
+        index, first, last = (handle.get_attribute(f"aria-value{name}") for name in ("now", "min", "max"))
+    return {first: "Home", last: "End"}.get(index, "")
 
 
 def _widget(cell: Locator, label: str) -> Locator:
@@ -310,18 +337,58 @@ def caption(cell: Locator) -> str:
     return cell.locator(CAPTION).last.text_content().strip()
 
 
-def turn(cell: Locator, move: Callable[[], None], picture_too: bool = True) -> float:
+def turn(cell: Locator, move: Callable[[], None], picture_too: bool = True, redraw: float = REDRAW) -> float:
     """Move a control and wait until the caption is another, and the picture; milliseconds from the move to then.
 
     Raises:
-        RuntimeError: if they are still the same after ``REDRAW`` seconds, as when the drawing raised.
+        RuntimeError: if they are still the same after ``redraw`` seconds, as when the drawing raised.
     """
     before = {CAPTION: caption(cell)} | ({PICTURE: picture(cell)} if picture_too else {})
     shown = [cell.element_handle(), list(before), list(before.values())]
     start = time.perf_counter()
     move()
     try:
-        cell.page.wait_for_function(CHANGED, arg=shown, timeout=1e3 * REDRAW)
+        cell.page.wait_for_function(CHANGED, arg=shown, timeout=1e3 * redraw)
     except PlaywrightTimeout:
-        raise RuntimeError(f"{REDRAW:.0f} s after the move nothing new is drawn; caption: {caption(cell)}") from None
+        raise RuntimeError(f"{redraw:.0f} s after the move nothing new is drawn; caption: {caption(cell)}") from None
     return 1e3 * (time.perf_counter() - start)
+
+
+def turn_everything(
+    cell: Locator,
+    check: Callable[[Locator], None],
+    walk: Sequence[str],
+    still: Sequence[str] = (),
+    turn: Callable[[Locator, Callable[[], None], bool], float] = turn,
+    n_steps: int = 20,
+    last: str = "Home",
+) -> list[float]:
+    """Walk along some controls, then move each control to both its ends; milliseconds of every move.
+
+    Args:
+        cell: the cell of the controls.
+        check: called with the cell before the first move and after every one.
+        walk: labels of the controls that are walked along in turns, to and fro; each step changes the picture.
+        still: the kinds, of ``KINDS``, at whose ends the picture may stay as it was: two cards have the same memory.
+        turn: how a control is moved.
+        n_steps: steps of the walk, all controls together.
+        last: the end at which a control is left; one that already stands at the other is left where it stands.
+    """
+    check(cell)
+    times, first = [], "End" if last == "Home" else "Home"
+    for label, key in _steps(cell, walk, n_steps):
+        times.append(turn(cell, partial(press, cell, label, key), True))
+        check(cell)
+    for kind in KINDS:
+        for label in labels(cell, kind):
+            for end in (last, first) if stands_at(cell, label) == first else (first, last):
+                times.append(turn(cell, partial(press, cell, label, end), kind not in still))
+                check(cell)
+    return times
+
+
+def _steps(cell: Locator, walk: Sequence[str], n_steps: int) -> Iterator[tuple[str, str]]:
+    keys = dict.fromkeys(walk, "ArrowRight")
+    for label in islice(cycle(walk), n_steps):
+        keys[label] = {"Home": "ArrowRight", "End": "ArrowLeft"}.get(stands_at(cell, label), keys[label])
+        yield label, keys[label]

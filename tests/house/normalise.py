@@ -7,11 +7,9 @@ their static frames and show no widgets. A notebook in which a cell raises is re
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from tests.house.lint_notebooks import WIDGET_VIEW, where
+from tests.house.notebooks import LESSONS, REPO, WIDGET_VIEW, read, where
 
-REPO = Path(__file__).resolve().parents[2]
-NOTEBOOKS = REPO / "notebooks"
 TIMEOUT = 300  # seconds, per cell
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 # No version: it would differ between two machines that show the same lesson.
@@ -37,24 +33,6 @@ LANGUAGE = {
 
 class CellFailed(Exception):
     """A cell raised, timed out, or took its kernel with it; the message names the cell."""
-
-
-def read(path: Path) -> NotebookNode:
-    """Reads a notebook; a cell without an id of its own gets one that is the same on each reading."""
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    _give_ids(raw)
-    return nbformat.reads(json.dumps(raw), as_version=4)
-
-
-def _give_ids(raw: dict[str, Any]) -> None:
-    # nbformat would invent random ids, new ones at each reading.
-    raw["nbformat_minor"] = max(raw["nbformat_minor"], 5)
-    taken = {cell.get("id") for cell in raw["cells"]}
-    seen = {None}
-    for index, cell in enumerate(raw["cells"]):
-        if cell.get("id") in seen:
-            cell["id"] = next(name for n in count(index) if (name := f"cell-{n}") not in taken | seen)
-        seen.add(cell["id"])
 
 
 def execute(notebook: NotebookNode, folder: Path, timeout: int = TIMEOUT) -> None:
@@ -164,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Normalises the notebooks named, or all lessons; returns 1 if a cell failed in any of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.house.normalise", description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks; without any, all of notebooks/")
-    paths = parser.parse_args(arguments).paths or sorted(NOTEBOOKS.glob("*.ipynb"))
+    paths = parser.parse_args(arguments).paths or LESSONS
     return 0 if all([_report(path) for path in paths]) else 1  # a list: one failure does not stop the others
 
 

@@ -1,10 +1,9 @@
 """Draw the README's figure: ``python -m tests.house.readme_figure``, called by ``make notebooks``."""
 
-from pathlib import Path
-
 from helpers.widgets.memory import wall_frame
+from tests.house.notebooks import NOTEBOOKS
 
-FIGURE = Path(__file__).parents[2] / "notebooks" / "memory_wall.png"
+FIGURE = NOTEBOOKS / "memory_wall.png"
 CHOICE = {
     "model": "Qwen3-32B",
     "weight_format": "q4_k_m",

@@ -6,11 +6,10 @@ import json
 import nbformat
 import pytest
 
-from tests.house import lint_notebooks as rules
-from tests.house.lint_notebooks import RULES, links_resolve, lint
-from tests.house.normalise import NOTEBOOKS
-
-LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+from tests.house import lint_code, lint_prose
+from tests.house.lint_notebooks import RULES, lint
+from tests.house.lint_prose import links_resolve
+from tests.house.notebooks import LESSONS, WIDGET_VIEW
 
 
 def test_the_course_has_lessons():
@@ -208,9 +207,7 @@ def drop_outputs(notebook):
 
 
 def widget():
-    return nbformat.v4.new_output(
-        "display_data", data={rules.WIDGET_VIEW: {"model_id": "1"}, "text/plain": "IntSlider()"}
-    )
+    return nbformat.v4.new_output("display_data", data={WIDGET_VIEW: {"model_id": "1"}, "text/plain": "IntSlider()"})
 
 
 def here(name):
@@ -219,90 +216,121 @@ def here(name):
 
 
 BROKEN = [
-    (rules.tags_are_known, tag("predict", "prediction", "hide-celll"), 'cell 2 ("## One survivor A block holds") has'),
-    (rules.tags_are_known, tag("predict", "prediction", "hide-celll"), "unknown tag 'hide-celll'"),
-    (rules.tags_are_known, tag("predict", "prediction", "claim-C1"), "unknown tag 'claim-C1'"),
-    (rules.tags_are_known, tag("predict", "prediction", "claim-A7x"), "unknown tag 'claim-A7x'"),
     (
-        rules.tags_are_not_comments,
+        lint_code.tags_are_known,
+        tag("predict", "prediction", "hide-celll"),
+        'cell 2 ("## One survivor A block holds") has',
+    ),
+    (lint_code.tags_are_known, tag("predict", "prediction", "hide-celll"), "unknown tag 'hide-celll'"),
+    (lint_code.tags_are_known, tag("predict", "prediction", "claim-C1"), "unknown tag 'claim-C1'"),
+    (lint_code.tags_are_known, tag("predict", "prediction", "claim-A7x"), "unknown tag 'claim-A7x'"),
+    (
+        lint_code.tags_are_not_comments,
         add("answer", "# NBVAL_SKIP"),
         "by the comment '# NBVAL_SKIP'",
     ),
-    (rules.one_title, add("closing", "# Once more"), "has 2 H1 headings"),
-    (rules.one_title, add("closing", "Once more\n========="), "has 2 H1 headings"),
-    (rules.one_title, insert_raw_cell, 'belongs at the head of cell 0 ("Hello.")'),
-    (rules.one_title, swap("opening", "# Blocks", "## Before\n\n# Blocks"), "belongs at the head of cell 0"),
-    (rules.one_title, swap("opening", "# Blocks", "Blocks"), "has 0 H1 headings, not 1: no cell"),
-    (rules.no_skipped_heading, swap("predict", "## One", "### One"), "skips a heading level: H3 after H1"),
-    (rules.images_have_alt_text, swap("predict", "A row of 16 squares, one of them filled", ""), "without alt text"),
+    (lint_prose.one_title, add("closing", "# Once more"), "has 2 H1 headings"),
+    (lint_prose.one_title, add("closing", "Once more\n========="), "has 2 H1 headings"),
+    (lint_prose.one_title, insert_raw_cell, 'belongs at the head of cell 0 ("Hello.")'),
+    (lint_prose.one_title, swap("opening", "# Blocks", "## Before\n\n# Blocks"), "belongs at the head of cell 0"),
+    (lint_prose.one_title, swap("opening", "# Blocks", "Blocks"), "has 0 H1 headings, not 1: no cell"),
+    (lint_prose.no_skipped_heading, swap("predict", "## One", "### One"), "skips a heading level: H3 after H1"),
     (
-        rules.images_have_alt_text,
+        lint_prose.images_have_alt_text,
+        swap("predict", "A row of 16 squares, one of them filled", ""),
+        "without alt text",
+    ),
+    (
+        lint_prose.images_have_alt_text,
         swap("predict", "A row of 16 squares, one of them filled", "block.png"),
         "without alt",
     ),
-    (rules.images_have_alt_text, add("predict", '<img src="block.png">'), "without alt text: block.png"),
-    (rules.tables_have_headers, swap("predict", "| tokens |", "|  |"), "empty header cell"),
-    (rules.tables_have_headers, add("predict", "<table><tr><td>1</td></tr></table>"), "without a header row"),
-    (rules.figures_have_captions, say("draw", picture()), "shows a picture without a caption"),
-    (rules.figures_have_captions, say("draw", printed("Figure 1. Bars.\n"), picture()), "without a caption"),
-    (rules.figures_have_captions, say("draw", picture(), printed("Figure 1. Bars\n")), "without a caption"),
-    (rules.figures_have_captions, say("draw", picture(), printed("Bars.\n")), "without a caption"),
-    (rules.figures_have_captions, say("draw", picture(), picture(), printed("Figure 1. Bars.\n")), "without a caption"),
-    (rules.code_cells_are_short, add("answer", "pass\n" * 25), "has 28 lines, over 25"),
-    (rules.code_cells_are_short, lengthen, "the median code cell has 7.5 lines, over 6"),
-    (rules.code_cells_are_short, add("setup", "a = 1\n" * 5), "is the setup and has 7 lines, over 5"),
-    (rules.markdown_cells_are_short, add("closing", "word " * 112), "has 122 words, over 120"),
-    (rules.metadata_is_portable, describe(widgets={}), "metadata has 'widgets'"),
-    (rules.metadata_is_portable, describe(kernelspec={"name": "mine"}), "named 'mine', not 'python3'"),
-    (rules.metadata_is_portable, lambda notebook: notebook.metadata.pop("kernelspec"), "named None"),
-    (rules.executed_in_order, put("answer", execution_count=7), "has execution count 7, not 2"),
-    (rules.executed_in_order, put("answer", execution_count=None), "has execution count None, not 2"),
-    (rules.executed_in_order, drop_outputs, "saved without outputs"),
-    (rules.errors_are_announced, say("answer", failure()), "ended in an error: OutOfBlocks"),
-    (rules.errors_are_announced, say("fail", printed("fine")), "tagged raises-exception and raised nothing"),
-    (rules.no_widget_views, say("answer", widget()), "has a widget in its outputs"),
-    (rules.no_network, add("answer", "get('https://example.org/x')"), "in code: https://example.org/x"),
-    (rules.no_network, add("answer", "# http://example.org"), "in code: http://example.org"),
-    (rules.no_network, add("answer", "get('ftp://example.org')"), "in code: ftp://example.org"),
-    (rules.no_network, add("answer", "connect('10.0.0.1', 80)"), "in code: 10.0.0.1"),
-    (rules.no_links_to_this_machine, add("closing", "[lab](http://localhost:8888/lab)"), "link to localhost"),
-    (rules.no_links_to_this_machine, add("closing", "Open http://127.0.0.1:8888 now."), "link to localhost"),
-    (rules.ignored_output_is_asserted, swap("time", "assert seconds > 0", "print('assert')"), "and asserts nothing"),
-    (rules.ignored_output_is_asserted, swap("time", "assert seconds > 0", "assert True"), "and asserts nothing"),
-    (rules.ignored_output_is_asserted, swap("time", "assert seconds", "assert seconds ="), "and asserts nothing"),
-    (rules.no_machine_paths, add("answer", f"open('{here('home')}')"), "path of one machine in its source"),
-    (rules.no_machine_paths, add("closing", f"See `{here('root')}`."), "path of one machine in its source"),
-    (rules.no_machine_paths, say("answer", printed(f"\x1b[32m{here('tmp')}\x1b[0m")), "of one machine in its output"),
-    (rules.folds_work, add("closing", "<details>\n<summary>More</summary>\n\nText"), "is not closed"),
-    (rules.folds_work, add("closing", "<details>\n\nText\n\n</details>"), "without text in a <summary>"),
+    (lint_prose.images_have_alt_text, add("predict", '<img src="block.png">'), "without alt text: block.png"),
+    (lint_prose.tables_have_headers, swap("predict", "| tokens |", "|  |"), "empty header cell"),
+    (lint_prose.tables_have_headers, add("predict", "<table><tr><td>1</td></tr></table>"), "without a header row"),
+    (lint_code.figures_have_captions, say("draw", picture()), "shows a picture without a caption"),
+    (lint_code.figures_have_captions, say("draw", printed("Figure 1. Bars.\n"), picture()), "without a caption"),
+    (lint_code.figures_have_captions, say("draw", picture(), printed("Figure 1. Bars\n")), "without a caption"),
+    (lint_code.figures_have_captions, say("draw", picture(), printed("Bars.\n")), "without a caption"),
     (
-        rules.folds_work,
+        lint_code.figures_have_captions,
+        say("draw", picture(), picture(), printed("Figure 1. Bars.\n")),
+        "without a caption",
+    ),
+    (lint_code.code_cells_are_short, add("answer", "pass\n" * 25), "has 28 lines, over 25"),
+    (lint_code.code_cells_are_short, lengthen, "the median code cell has 7.5 lines, over 6"),
+    (lint_code.code_cells_are_short, add("setup", "a = 1\n" * 5), "is the setup and has 7 lines, over 5"),
+    (lint_prose.markdown_cells_are_short, add("closing", "word " * 112), "has 122 words, over 120"),
+    (lint_code.metadata_is_portable, describe(widgets={}), "metadata has 'widgets'"),
+    (lint_code.metadata_is_portable, describe(kernelspec={"name": "mine"}), "named 'mine', not 'python3'"),
+    (lint_code.metadata_is_portable, lambda notebook: notebook.metadata.pop("kernelspec"), "named None"),
+    (lint_code.executed_in_order, put("answer", execution_count=7), "has execution count 7, not 2"),
+    (lint_code.executed_in_order, put("answer", execution_count=None), "has execution count None, not 2"),
+    (lint_code.executed_in_order, drop_outputs, "saved without outputs"),
+    (lint_code.errors_are_announced, say("answer", failure()), "ended in an error: OutOfBlocks"),
+    (lint_code.errors_are_announced, say("fail", printed("fine")), "tagged raises-exception and raised nothing"),
+    (lint_code.no_widget_views, say("answer", widget()), "has a widget in its outputs"),
+    (lint_code.no_network, add("answer", "get('https://example.org/x')"), "in code: https://example.org/x"),
+    (lint_code.no_network, add("answer", "# http://example.org"), "in code: http://example.org"),
+    (lint_code.no_network, add("answer", "get('ftp://example.org')"), "in code: ftp://example.org"),
+    (lint_code.no_network, add("answer", "connect('10.0.0.1', 80)"), "in code: 10.0.0.1"),
+    (lint_prose.no_links_to_this_machine, add("closing", "[lab](http://localhost:8888/lab)"), "link to localhost"),
+    (lint_prose.no_links_to_this_machine, add("closing", "Open http://127.0.0.1:8888 now."), "link to localhost"),
+    (
+        lint_code.ignored_output_is_asserted,
+        swap("time", "assert seconds > 0", "print('assert')"),
+        "and asserts nothing",
+    ),
+    (lint_code.ignored_output_is_asserted, swap("time", "assert seconds > 0", "assert True"), "and asserts nothing"),
+    (lint_code.no_machine_paths, add("answer", f"open('{here('home')}')"), "path of one machine in its source"),
+    (lint_code.no_machine_paths, add("closing", f"See `{here('root')}`."), "path of one machine in its source"),
+    (
+        lint_code.no_machine_paths,
+        say("answer", printed(f"\x1b[32m{here('tmp')}\x1b[0m")),
+        "of one machine in its output",
+    ),
+    (lint_prose.folds_work, add("closing", "<details>\n<summary>More</summary>\n\nText"), "is not closed"),
+    (lint_prose.folds_work, add("closing", "<details>\n\nText\n\n</details>"), "without text in a <summary>"),
+    (
+        lint_prose.folds_work,
         add("closing", "<details><summary></summary>\n\nText\n\n</details>"),
         "without text in a <summary>",
     ),
-    (rules.folds_work, swap("folds", "Solution</summary>\n", "Solution</summary>"), "leave a blank line"),
-    (rules.exercises_are_complete, swap("second", "### Exercise 2", "### Puzzle"), "has 1 exercises, fewer than 2"),
+    (lint_prose.folds_work, swap("folds", "Solution</summary>\n", "Solution</summary>"), "leave a blank line"),
     (
-        rules.exercises_are_complete,
+        lint_prose.exercises_are_complete,
+        swap("second", "### Exercise 2", "### Puzzle"),
+        "has 1 exercises, fewer than 2",
+    ),
+    (
+        lint_prose.exercises_are_complete,
         swap("first", "Easy, 5 minutes", "Easy"),
         "without a line such as 'easy, 5 minutes'",
     ),
-    (rules.exercises_are_complete, swap("second", "Hint:", "Idea:"), "is an exercise without a hint fold"),
-    (rules.exercises_are_complete, swap("folds", ">Solution<", ">Answer<"), "is an exercise without a solution fold"),
-    (rules.exercises_are_complete, leave_out("folds"), "without a solution fold"),
+    (lint_prose.exercises_are_complete, swap("second", "Hint:", "Idea:"), "is an exercise without a hint fold"),
     (
-        rules.opening_promises,
+        lint_prose.exercises_are_complete,
+        swap("folds", ">Solution<", ">Answer<"),
+        "is an exercise without a solution fold",
+    ),
+    (lint_prose.exercises_are_complete, leave_out("folds"), "without a solution fold"),
+    (
+        lint_prose.opening_promises,
         swap("opening", "After this lesson you can", "You will"),
         "does not say 'After this lesson",
     ),
-    (rules.opening_promises, swap("opening", "10 minutes", "Short"), "does not say the minutes"),
-    (rules.opening_promises, swap("opening", "It needs", "It takes"), "does not say 'needs'"),
-    (rules.opening_promises, swap("opening", "- **count** the blocks of a sequence,\n", ""), "has 2 goals"),
-    (rules.opening_promises, swap("opening", "- **count**", "- a **count** of"), "starts with no bold verb: 'a count"),
-    (rules.has_the_shape, tag("predict", "claim-A7"), "no cell is tagged prediction"),
-    (rules.has_the_shape, swap("closing", "## What next", "## Later"), "no heading says 'What next'"),
+    (lint_prose.opening_promises, swap("opening", "10 minutes", "Short"), "does not say the minutes"),
+    (lint_prose.opening_promises, swap("opening", "It needs", "It takes"), "does not say 'needs'"),
+    (lint_prose.opening_promises, swap("opening", "- **count** the blocks of a sequence,\n", ""), "has 2 goals"),
     (
-        rules.has_the_shape,
+        lint_prose.opening_promises,
+        swap("opening", "- **count**", "- a **count** of"),
+        "starts with no bold verb: 'a count",
+    ),
+    (lint_prose.has_the_shape, tag("predict", "claim-A7"), "no cell is tagged prediction"),
+    (lint_prose.has_the_shape, swap("closing", "## What next", "## Later"), "no heading says 'What next'"),
+    (
+        lint_prose.has_the_shape,
         both(swap("closing", "## Recap", "## Goals"), swap("predict", "#Recap", "#Goals")),
         "no heading says 'Recap'",
     ),

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def run(*command):
 
 @pytest.mark.parametrize("check", [("check",), ("format", "--check")], ids=" ".join)
 def test_ruff_has_nothing_to_say(check):
-    done = run(sys.executable, "-m", "ruff", *check, "helpers", "tests")
+    done = run(sys.executable, "-m", "ruff", *check)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -30,33 +31,51 @@ def test_ruff_is_told_to_ask_for_docstrings_and_annotations():
     assert {"D", "ANN", "E", "F", "I", "B"} <= set(lint["select"])
     # Magic methods and __init__ may go without a docstring, and Any may be written; nothing else is excused.
     assert set(lint["ignore"]) <= {"D105", "D107", "ANN401"}
-    assert [pattern for pattern in lint.get("per-file-ignores", {}) if not pattern.startswith("tests")] == []
+    assert set(lint["per-file-ignores"]) == {"tests/*", "*.ipynb"}
     assert lint["pydocstyle"]["convention"] == "google"
     assert PROJECT["tool"]["ruff"]["line-length"] <= 120
 
 
-@pytest.mark.parametrize(("source", "rule"), [("def f(x: int) -> int:\n    return x\n", "D"), ('"""M."""\n', None)])
-def test_ruff_s_rules_bite(source, rule):
+def ruff_says(name, source):
+    """The rules that a new file of this name would break."""
+    command = [sys.executable, "-m", "ruff", "check", "--output-format=concise", f"--stdin-filename={name}", "-"]
+    done = subprocess.run(command, cwd=ROOT, input=source, capture_output=True, text=True)
+    return re.findall(r":\d+:\d+: (\S+?):? ", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("source", "rules"),
+    [("def f(x: int) -> int:\n    return x\n", ["D100", "D103"]), ('"""M."""\n', [])],
+)
+def test_ruff_s_rules_bite(source, rules):
     """The configuration above is the one that a file in helpers is judged by."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ruff",
-            "check",
-            "--stdin-filename",
-            "helpers/new.py",
-            "--output-format",
-            "concise",
-            "-",
-        ],
-        cwd=ROOT,
-        input=source,
-        capture_output=True,
-        text=True,
-    )
-    codes = re.findall(r":\d+:\d+: ([A-Z]+)\d+", done.stdout)
-    assert (rule in codes) if rule else codes == []
+    assert ruff_says("helpers/new.py", source) == rules
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "labs/masters"])
+@pytest.mark.parametrize(
+    ("code", "rules"),
+    [
+        ("import math", ["F401"]),
+        ("count", ["F821"]),
+        ("assert (1, 2)", ["F631"]),
+        ("assert 1 = 1", ["invalid-syntax"]),
+        (f"text = '{'x' * 120}'", ["E501"]),
+        ("def double(x):\n    return 2 * x", []),
+        (f"# solution: Say {'in one line ' * 10}.", []),
+        ("%time x = 1", []),
+    ],
+)
+def test_ruff_s_rules_bite_in_a_notebook(folder, code, rules):
+    cells = [nbformat.v4.new_code_cell("n = 1"), nbformat.v4.new_code_cell(code)]
+    assert ruff_says(f"{folder}/new.ipynb", nbformat.writes(nbformat.v4.new_notebook(cells=cells))) == rules
+
+
+def test_ruff_leaves_students_copies_alone():
+    """Of what a stub should define, later cells say that it is missing."""
+    [*copies] = (ROOT / "labs").glob("*.ipynb")
+    shown = run(sys.executable, "-m", "ruff", "check", "--show-files").stdout
+    assert copies and not [path for path in copies if str(path) in shown]
 
 
 def test_no_line_of_helpers_excuses_itself():

@@ -26,8 +26,7 @@ from helpers.teaching.attempts import Complaint
 from helpers.teaching.labs import lab_4 as lab
 from helpers.teaching.labs import policy_checks
 from helpers.teaching.leaderboard import ENVIRONMENT_VARIABLE, FILE, LONGEST_NAME, Leaderboard, Row, clean, rank, table
-from tests.house.lint_notebooks import output_text, outputs, source
-from tests.house.normalise import read
+from tests.house.notebooks import output_text, outputs, read, source
 
 ROOT = Path(__file__).parents[2]
 HALF = 222

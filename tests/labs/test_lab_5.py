@@ -19,8 +19,7 @@ from helpers.records import load_sweep
 from helpers.teaching.labs import lab_5 as lab
 from helpers.teaching.labs import lab_5_choose as part_4
 from helpers.teaching.labs import lab_5_paper_score as paper
-from tests.house.lint_notebooks import output_text, outputs, source
-from tests.house.normalise import read
+from tests.house.notebooks import output_text, outputs, read, source
 
 OFFSETS = [2**i for i in range(17)]
 ROOT = Path(__file__).parents[2]

@@ -7,13 +7,15 @@ import nbformat
 import pytest
 
 from labs.student_copies import LABS, STUB_LINE, masters, stub, stubs, student_copy, to_text
-from tests.house import lint_notebooks as rules
-from tests.house.lint_notebooks import KNOWN_TAGS, RULES, cells, links_resolve, page, source, tags
-from tests.house.normalise import CellFailed, execute, read
+from tests.house.lint_code import KNOWN_TAGS
+from tests.house.lint_notebooks import RULES
+from tests.house.lint_prose import exercises_are_complete, has_the_shape, links_resolve, opening_promises, page
+from tests.house.normalise import CellFailed, execute
+from tests.house.notebooks import cells, output_text, outputs, read, source, tags
 
 MASTERS = masters()
 # What only a lesson must have. A lab promises too, but for a lab; its exercises are its stubs.
-OF_LESSONS = {rules.exercises_are_complete, rules.opening_promises, rules.has_the_shape}
+OF_LESSONS = {exercises_are_complete, opening_promises, has_the_shape}
 SOLVED, BLANK = "# solution: Add them.\nx = a + b\n# end", 'raise NotImplementedError("Add them.")'
 
 
@@ -65,7 +67,7 @@ def test_minutes_of_the_parts_add_up_to_those_of_the_lab(path):
 
 @by_name
 def test_no_check_of_a_master_is_left_unsolved(path):
-    said = "\n".join(rules.output_text(output) for _, _, output in rules.outputs(read(path)))
+    said = "\n".join(output_text(output) for _, _, output in outputs(read(path)))
     assert "Not yet" not in said and "ight" in said
 
 

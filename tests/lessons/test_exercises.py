@@ -7,15 +7,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.house.lint_notebooks import cells, output_text, source, tags, where
-from tests.house.normalise import NOTEBOOKS, CellFailed, execute, read
+from tests.house.normalise import CellFailed, execute
+from tests.house.notebooks import LESSONS, cells, output_text, read, source, tags, where
 
 SOLVED, UNSOLVED = "Right", "Not yet"
 FOLD = re.compile(r"<details\b.*?</details>", re.DOTALL)
 STUB_LINE = re.compile(r"^\w+ = \.\.\.$", re.MULTILINE)
 SUMMARY = re.compile(r"<summary[^>]*>(.*?)</summary>", re.DOTALL)
 PYTHON = re.compile(r"^```python[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
 def solution_code(markdown):

@@ -2,7 +2,6 @@
 
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,7 @@ from helpers.records.measured import FOLDER
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_04 as exercises
 from helpers.widgets import formats as controls
-
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+from tests.house.notebooks import NOTEBOOKS, lesson_text
 
 
 def axes(figure):
@@ -230,7 +228,7 @@ def test_exercise_3_by_the_format_itself():
 # --- Prose -----------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def prose():
-    return next(NOTEBOOKS.glob("04_*.ipynb")).read_text(encoding="utf-8")
+    return lesson_text("04")
 
 
 def test_the_scales_cost_of_q8_0(prose):

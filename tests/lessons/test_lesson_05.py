@@ -2,7 +2,6 @@
 
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from helpers.plots import blocks
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_05 as exercises
 from helpers.widgets import blocks as garage
+from tests.house.notebooks import NOTEBOOKS, lesson_text
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 HELD = re.compile(r"(\d+) of (\d+) blocks held \(usage ([\d.]+)%\); ([\d,]+) tokens in ([\d,]+) slots")
 SPARED = re.compile(r"The tables list (\d+) blocks, so sharing spares (\d+)\.")
 
@@ -158,7 +157,7 @@ def test_a_check_names_the_mistake(check, answer, message, capsys):
 # --- Prose -----------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def prose():
-    return next(NOTEBOOKS.glob("05_*.ipynb")).read_text(encoding="utf-8")
+    return lesson_text("05")
 
 
 def test_the_share_of_wasted_slots_in_words(prose):

@@ -3,7 +3,6 @@
 import io
 import re
 from math import comb
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +14,8 @@ from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_06 as exercises
 from helpers.widgets import garage
 from helpers.widgets.garage import ALONE, LATEST, OFF, ON, RUNS, TOGETHER
+from tests.house.notebooks import NOTEBOOKS, lesson_text
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-LESSON = NOTEBOOKS / "06_the_90_percent_eviction_trap.ipynb"
 FREED = re.compile(r"Freed: (\d+) of (\d+) floors \(([\d.]+)%\); expected ([\d.e-]+) \((.+?)\)")
 BY_LOT = "by lot, one by one"
 
@@ -202,7 +200,7 @@ def test_answer_1_two_controls_bring_back_28_of_32():
 def test_answer_2_half_the_floors_at_96_per_cent():
     expected = {share: garage.expect_empty(512 - round(5.12 * share), BY_LOT, TOGETHER, 16)[0] for share in (95, 96)}
     assert expected[95] < 16 < expected[96]
-    text = LESSON.read_text()
+    text = lesson_text("06")
     assert f"{expected[96]:.2f} of 32" in text and f"it is {expected[95]:.2f}" in text
 
 

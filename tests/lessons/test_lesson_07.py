@@ -4,7 +4,6 @@ import io
 import json
 import random
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,8 +20,8 @@ from helpers.records.walls import Way, read_walls
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_07 as exercises
 from helpers.widgets import walls
+from tests.house.notebooks import NOTEBOOKS, lesson_text
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 COPIES = re.compile(r"Copies: (\d+) in this round, (\d+) in all\. Goes wrong by place \((\d) of 5\): (.+?)\. To keep")
 WHOLE = "the whole prompt at once"
 
@@ -258,7 +257,7 @@ def test_the_mask_is_checked(answer, words, capsys):
 
 # --- Numbers in the prose --------------------------------------------------------------------------------------------
 def text():
-    return (NOTEBOOKS / "07_the_two_walls.ipynb").read_text()
+    return lesson_text("07")
 
 
 def test_answers_about_the_holes():

@@ -4,7 +4,6 @@ import io
 import math
 import re
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,8 +28,8 @@ from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets import compression as control
 from helpers.widgets import page
 from helpers.widgets import sweep_frames as frames
+from tests.house.notebooks import NOTEBOOKS, lesson_text
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MODES = ("shared", "per_head", "per_layer_per_head")
 
 
@@ -63,7 +62,7 @@ def sweep():
 
 @pytest.fixture(scope="module")
 def prose():
-    return next(NOTEBOOKS.glob("08_*.ipynb")).read_text(encoding="utf-8")
+    return lesson_text("08")
 
 
 # --- Figures ---------------------------------------------------------------------------------------------------------

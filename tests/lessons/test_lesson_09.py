@@ -25,9 +25,7 @@ from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, read_card_limi
 from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
 from helpers.teaching.lessons import lesson_09 as exercises
 from helpers.widgets import live_run, own_plan, page
-
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-LESSON = NOTEBOOKS / "09_bring_it_home.ipynb"
+from tests.house.notebooks import NOTEBOOKS, lesson_text
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +35,12 @@ def course():
 
 @pytest.fixture(scope="module")
 def prose():
-    cells = json.loads(LESSON.read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(outputs())["cells"]
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def outputs():
-    return LESSON.read_text(encoding="utf-8")
+    return lesson_text("09")
 
 
 # --- Levers ----------------------------------------------------------------------------------------------------------

@@ -1,17 +1,11 @@
 """Numbers that a lesson's prose gives without a cell beside it: answers to the questions above a control."""
 
-from pathlib import Path
-
 from helpers.arithmetic import MODELS, GiB, KVShape, find_card, format_bytes, max_tokens, weights_bytes
 from helpers.models import make_worksheets
+from tests.house.notebooks import lesson_text
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 OVERHEAD = 0.75 * GiB
 CARD = find_card("RTX 4090").memory
-
-
-def lesson(number):
-    return next(NOTEBOOKS.glob(f"{number}_*.ipynb")).read_text(encoding="utf-8")
 
 
 def longest(model, weight_format, sequences=1, kv_format="fp16"):
@@ -30,7 +24,7 @@ def test_lesson_00_question_1():
     almost = [n for n in MODELS if 0.95 * short["Llama-2-7B"] < short[n] < short["Llama-2-7B"]]
     assert [n for n in almost if long[n] < long["Llama-2-7B"] / 5] == ["Gemma-3-27B"]
     for size in (short["Gemma-3-27B"], long["Gemma-3-27B"], long["Llama-2-7B"]):
-        assert format_bytes(size).split()[0] in lesson("00")
+        assert format_bytes(size).split()[0] in lesson_text("00")
 
 
 def test_lesson_00_question_2():
@@ -40,17 +34,17 @@ def test_lesson_00_question_2():
 
 
 def test_lesson_00_a_uniform_choice_closes_fewer_than_one_floor_in_five():
-    assert f"{0.9**16:.1%}" == "18.5%" and "18.5%" in lesson("00")
+    assert f"{0.9**16:.1%}" == "18.5%" and "18.5%" in lesson_text("00")
 
 
 def test_lesson_01_question_1():
     assert longest("Qwen3-32B", "q4_k_m", kv_format="q8_0") >= 32_768
-    assert longest("Qwen3-32B", "q4_0") == 24_932 and "24,932" in lesson("01")
+    assert longest("Qwen3-32B", "q4_0") == 24_932 and "24,932" in lesson_text("01")
 
 
 def test_lesson_01_question_2():
     assert longest("Llama-3.1-8B", "q4_k_m", sequences=18) >= 8_192
-    assert longest("Llama-3.1-8B", "q4_k_m", sequences=19) == 8_081 and "8,081" in lesson("01")
+    assert longest("Llama-3.1-8B", "q4_k_m", sequences=19) == 8_081 and "8,081" in lesson_text("01")
 
 
 def test_lesson_00_what_the_half_blind_model_had_last_seen_83_tokens_ago():
@@ -58,4 +52,4 @@ def test_lesson_00_what_the_half_blind_model_had_last_seen_83_tokens_ago():
     looked_up = 16 * 11 + 4  # the first value of the seventeenth line
     assert words[looked_up - 1 : looked_up + 1] == ["Y", "6"]
     before = [i for i in range(looked_up - 1) if words[i] == "Y" and words[i + 1].isdigit()]
-    assert looked_up - (before[-1] + 1) == 83 and "83 tokens ago" in lesson("00")
+    assert looked_up - (before[-1] + 1) == 83 and "83 tokens ago" in lesson_text("00")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.house.normalise import NOTEBOOKS, execute, read
+from tests.house.normalise import execute
+from tests.house.notebooks import NOTEBOOKS, read
 from tests.lessons.test_exercises import said
 from tests.models.test_loading import SAVED, save
 

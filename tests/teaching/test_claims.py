@@ -2,14 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
 
 from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, IN_PART, MIME, OPEN, judge, record, recorded
+from tests.house.notebooks import LESSONS, NOTEBOOKS
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Two sets of values per claim that must lead to two verdicts; the first is what the lessons are expected to find.
 CASES = {
     "A1": ({"least_growth": 8, "most_growth": 8, "bytes_freed": 0}, HOLDS, {"bytes_freed": 1}, FAILS),
@@ -118,7 +117,7 @@ def test_recorded_values_come_back_from_saved_notebooks(tmp_path, capsys):
     assert "Noted for claim A7: freed_with_one_row_alive = 0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 def test_a_cell_tagged_with_a_claim_records_it_and_no_other_cell_does(path):
     for claim, source in tagged(path):
         assert f'record("{claim}"' in source.replace("\n    ", "")
@@ -127,7 +126,7 @@ def test_a_cell_tagged_with_a_claim_records_it_and_no_other_cell_does(path):
 
 
 def test_each_recorded_claim_is_taught_in_one_place():
-    claims = [claim for path in sorted(NOTEBOOKS.glob("*.ipynb")) for claim, _ in tagged(path)]
+    claims = [claim for path in LESSONS for claim, _ in tagged(path)]
     assert sorted(set(claims)) == sorted(claims)
 
 

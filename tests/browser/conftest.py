@@ -1,0 +1,42 @@
+"""One browser and one JupyterLab for all lessons, and the page of each once all its cells have run."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser import jupyter
+from tests.house.notebooks import LESSONS, NOTEBOOKS
+
+
+class Lesson(NamedTuple):
+    """A lesson that has run: its name, page and folder, and the pictures that it showed and replaced meanwhile."""
+
+    name: str
+    page: Page
+    folder: Path
+    replaced: set[str]
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory):
+    """A browser, and JupyterLab on a copy of the lessons."""
+    chromium = jupyter.find_chromium()
+    if chromium is None:
+        pytest.skip(f"no Chromium here: none of {', '.join(jupyter.PROGRAMS)} is on the PATH, and CHROMIUM is not set")
+    scratch = tmp_path_factory.mktemp("browser")
+    folder = scratch / "course"
+    jupyter.copy_notebooks(NOTEBOOKS, folder / NOTEBOOKS.name)
+    with jupyter.jupyterlab(folder, scratch) as lab, jupyter.browser(chromium, scratch / "profile") as context:
+        yield context, lab
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def lesson(request, course):
+    """One lesson after the other."""
+    (context, lab), path, shown = course, request.param, set()
+    with jupyter.notebook(context, lab, f"{NOTEBOOKS.name}/{path.name}") as page:
+        with jupyter.screenshot_on_failure(page, path.stem):
+            jupyter.run_all(page, meanwhile=lambda: shown.update(jupyter.pictures(page)))
+        yield Lesson(path.stem, page, lab.folder / NOTEBOOKS.name, shown - set(jupyter.pictures(page)))

@@ -1,0 +1,202 @@
+"""Lessons as a reader meets them: in JupyterLab, in a real browser, with every control turned.
+
+Needs a Chromium (``chromium``, ``chromium-browser`` or ``google-chrome``, or the one that CHROMIUM names). A lesson
+without a row in ``CONTROLS`` still has to run without an error.
+"""
+
+import re
+from collections.abc import Callable
+from functools import cache, partial
+from statistics import median, quantiles
+from typing import Any, NamedTuple
+
+from helpers.arithmetic import GiB
+from helpers.arithmetic.plan_report import report
+from helpers.eviction import TriAttention
+from helpers.models import gold_ids, load_reasoner, make_worksheets
+from helpers.teaching.quiz import QUESTIONS
+from helpers.widgets import blocks, formats, garage, heads, memory, own_plan, planner, walls
+from helpers.widgets.compression import N_SHEETS, compression_frame
+from tests.browser import jupyter
+
+PATIENCE = 180.0  # seconds for a run of worksheets that takes three on a free machine
+# What the argument of a lesson's frame is called whose control has another label.
+ARGUMENTS = {
+    "weights": "weight_format",
+    "KV format": "kv_format",
+    "shared prefix": "shared",
+    "second model": "second_model",
+    "tokens/s wanted": "wanted",
+    "tokens kept": "kept",
+    "K": "k_format",
+    "V": "v_format",
+    "block size": "block_size",
+    "evicted, %": "evicted",
+    "stay": "pattern",
+    "holes": "way",
+    "reads": "step",
+}
+
+
+# --- A control, and what its caption must say ------------------------------------------------------------------------
+@cache
+def calibrated():
+    """The scores of lesson 08, calibrated as it does it."""
+    reasoner = load_reasoner()
+    texts = gold_ids(reasoner, make_worksheets(32, 40, 11, held_out=False))
+    return TriAttention.calibrate(reasoner.model, texts)
+
+
+def compression_of(**values):
+    return compression_frame(calibrated(), **values)
+
+
+def run_worksheets(cell, move, picture_too):
+    """Move a control, see that nothing is drawn yet, press the button; milliseconds until the caption is there."""
+    before = jupyter.caption(cell)
+    move()
+    cell.page.wait_for_timeout(100)
+    assert jupyter.caption(cell) == before
+    press = cell.get_by_role("button", name=f"run {N_SHEETS} worksheets").click
+    time = jupyter.turn(cell, press, picture_too=False, redraw=PATIENCE)
+    done = cell.locator(".widget-hprogress, .jupyter-widget-hprogress").locator(".progress-bar")
+    assert "100%" in done.get_attribute("style")
+    return time
+
+
+class Control(NamedTuple):
+    """A group of controls of one lesson, found by the label that it is walked along first; no other group has it.
+
+    ``frame`` gives picture and caption for the controls' values; ``walk``, ``still`` and what ``how`` holds are as
+    ``turn_everything`` takes them.
+    """
+
+    lesson: str
+    walk: tuple[str, ...]
+    frame: Callable[..., tuple[Any, str]]
+    still: tuple[str, ...] = ()
+    renamed: dict[str, str] = {}
+    how: dict[str, Any] = {}
+
+    def values(self, cell):
+        """What the controls say they are set to, as ``frame`` takes it."""
+        names = ARGUMENTS | self.renamed
+        return {names.get(label, label): parse(text) for label, text in jupyter.settings(cell).items()}
+
+    def check(self, cell):
+        """The whole caption is the one that belongs to what the controls say."""
+        try:
+            said = self.frame(**self.values(cell))[1]
+        except ValueError as error:
+            said = f"Not possible: {error}."
+        assert jupyter.caption(cell) == said
+
+    def turn(self, page):
+        """Milliseconds of every move of every control of the group."""
+        cell = jupyter.find_control(page, self.walk[0])
+        return jupyter.turn_everything(cell, self.check, self.walk, self.still, **self.how)
+
+
+def parse(text):
+    """The value that a control shows as ``text``: a number if it is one, bytes, a share, or the words themselves."""
+    digits = text.replace(",", "")
+    if text.endswith(" GiB"):
+        return float(text.removesuffix(" GiB")) * GiB
+    if text.endswith("%"):
+        return int(text.removesuffix("%")) / 100
+    return int(digits) if digits.isdigit() else {"nothing": 0}.get(text, text)
+
+
+ENDS = jupyter.KINDS  # at both kinds' ends the picture may stay
+SLOW = {"turn": run_worksheets, "n_steps": 10}
+PLAN = Control("09", ("context",), own_plan.home_frame, ENDS)
+CONTROLS = [
+    Control("00", ("tokens",), memory.models_frame),
+    Control("01", ("sequences",), memory.wall_frame, ("dropdown",)),
+    Control("02", ("tokens",), heads.redesign_frame, ("dropdown",), {"heads": "sharing"}),
+    Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
+    Control("04", ("K", "V"), formats.pairs_frame),
+    Control("05", ("prompt",), blocks.pool_frame, ("slider",)),
+    Control("06", ("evicted, %",), garage.garage_frame, ("slider",)),
+    Control("07", ("rounds",), walls.slots_frame, ENDS),
+    Control("07", ("tokens",), walls.grid_frame, ENDS),
+    Control("08", ("budget",), compression_of, how=SLOW),
+    PLAN,
+]
+
+
+# --- What else a lesson does -----------------------------------------------------------------------------------------
+def draws_its_figure_while_the_model_thinks(lesson):
+    assert len(lesson.replaced) >= 2, "no figure changed twice while the model was thinking"
+
+
+def shows_a_guess_beside_the_result(lesson):
+    field = lesson.page.get_by_placeholder("your guess").first
+    field.fill("1,000")
+    field.press("Enter")
+    verdict = lesson.page.locator(jupyter.OUTPUT, has_text="You predicted 1,000 ").first
+    verdict.wait_for()
+    assert "Result: " in verdict.text_content()
+
+
+def says_what_cannot_be_shared_out_and_keeps_the_picture(lesson):
+    cell = jupyter.find_control(lesson.page, "heads")
+    jupyter.turn(cell, partial(jupyter.choose, cell, "model", "Qwen2.5-7B"), picture_too=False)
+    before = jupyter.picture(cell)
+    jupyter.turn(cell, partial(jupyter.choose, cell, "heads", "8 share one"), picture_too=False)
+    assert jupyter.caption(cell) == "Not possible: 28 query heads cannot be shared out to groups of 8."
+    assert jupyter.picture(cell) == before
+
+
+def races_two_runs_and_none_that_came_later(lesson):
+    said = jupyter.caption(lesson.page.locator(".jp-CodeCell", has_text="race = Race").first)
+    most = re.findall(r"([\w ]+): at most (\d+) blocks", said)
+    assert most == [(" full attention", "44"), (" TriAttention", "33")]
+
+
+def saves_the_plan_beside_the_lesson(lesson):
+    cell = jupyter.find_control(lesson.page, "tokens kept")
+    cell.get_by_role("button", name="save this plan").click()
+    cell.get_by_text(re.compile("Written to my_plan.md")).wait_for()
+    plan = own_plan.plan_of(**PLAN.values(cell))
+    assert (lesson.folder / "my_plan.md").read_text(encoding="utf-8") == report(plan) + "\n"
+
+
+def grades_the_quiz_with_reasons(lesson):
+    """All right but the first; then the first too, graded anew in the same place."""
+    cell = lesson.page.locator(".jp-CodeCell", has=lesson.page.get_by_role("button", name="How many are right?")).last
+    boxes, count = cell.locator(".widget-radio-box"), len(QUESTIONS)
+    assert boxes.count() == count
+    for number, question in enumerate(QUESTIONS):
+        choice = question.right if number else (question.right + 1) % len(question.options)
+        boxes.nth(number).locator("input").nth(choice).check()
+    button = cell.get_by_role("button", name="How many are right?")
+    button.click()
+    cell.get_by_text(f"{count - 1} of {count} right.").wait_for()
+    assert "The answer is: it grows by the same number of bytes" in jupyter.caption(cell)
+    boxes.first.locator("input").nth(QUESTIONS[0].right).check()
+    button.click()
+    cell.get_by_text(f"{count} of {count} right.").wait_for()
+    assert cell.get_by_text(f"{count - 1} of {count} right.").count() == 0
+
+
+MORE = {
+    "00": [draws_its_figure_while_the_model_thinks],
+    "01": [shows_a_guess_beside_the_result],
+    "02": [says_what_cannot_be_shared_out_and_keeps_the_picture],
+    "09": [races_two_runs_and_none_that_came_later, saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],
+}
+
+
+def test_lesson(lesson, capsys):
+    """It runs without an error, its controls say what is right wherever they stand, and it does what else it should."""
+    with jupyter.screenshot_on_failure(lesson.page, lesson.name):
+        assert jupyter.errors(lesson.page) == []
+        for control in [each for each in CONTROLS if each.lesson == lesson.name[:2]]:
+            times = control.turn(lesson.page)
+            p95 = quantiles(times, n=20, method="inclusive")[-1]
+            with capsys.disabled():
+                print(f"\n{lesson.name}, {control.walk[0]}, {len(times)} moves:", end=" ")
+                print(f"median {median(times):.0f} ms, 95th percentile {p95:.0f} ms")
+        for look in MORE.get(lesson.name[:2], ()):
+            look(lesson)
