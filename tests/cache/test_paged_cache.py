@@ -223,6 +223,69 @@ def test_random_calls_agree_with_a_dense_reference(seed):
     assert len(pairs) == 3
 
 
+# --- A sequence in one piece -----------------------------------------------------------------------------------------
+def in_one_piece(cache):
+    """Whether a layer's keys are read where they lie: the tensor given out is the pool's own memory."""
+    keys, _ = cache.read(0)
+    return keys.untyped_storage().data_ptr() == cache.stores[0].memory.untyped_storage().data_ptr()
+
+
+def alone(kv_format="fp32", tokens=0):
+    """One sequence in blocks that are handed out in order, and its rows as plain tensors."""
+    cache = PagedCache(SHAPE, 40, 4, kv_format, batch_size=1)
+    rows = torch.randn(2, LAYERS, 1, HEADS, tokens, DIM, generator=torch.Generator().manual_seed(2))
+    for layer in range(LAYERS if tokens else 0):
+        cache.update(*rows[:, layer], layer)
+    return cache, rows
+
+
+def test_it_is_read_where_it_lies_and_the_same_rows_as_when_gathered():
+    (cache, rows), (scattered, _) = alone(tokens=18), alone()
+    shuffle(scattered)
+    for layer in range(LAYERS):
+        given = scattered.update(*rows[:, layer], layer)
+        assert all(torch.equal(one, two) for one, two in zip(cache.read(layer), given, strict=True))
+        assert all(torch.equal(one, two) for one, two in zip(given, rows[:, layer], strict=True))
+    assert in_one_piece(cache) and not in_one_piece(scattered)
+
+
+def test_where_blocks_no_longer_follow_each_other_rows_are_gathered():
+    cache, rows = alone(tokens=18)
+    keep = torch.tensor([0, 5, 9, 17]).expand(1, HEADS, -1)
+    cache.evict(keep)
+    assert not in_one_piece(cache)
+    cache.compact()
+    assert in_one_piece(cache)  # one block is left
+    for layer in range(LAYERS):
+        cache.update(*rows[:, layer, ..., :7, :], layer)
+    assert cache.tables[0].blocks == [0, 5, 6]  # the freed ones wait at the end of the queue
+    assert not in_one_piece(cache)
+    for layer in range(LAYERS):
+        expected = torch.cat([rows[:, layer, ..., [0, 5, 9, 17], :], rows[:, layer, ..., :7, :]], dim=-2)
+        assert all(torch.equal(one, two) for one, two in zip(cache.read(layer), expected, strict=True))
+
+
+def test_a_fork_reads_its_parent_s_rows_in_place_until_it_writes():
+    cache, rows = alone(tokens=18)
+    child = cache.fork()
+    assert in_one_piece(child)
+    for layer in range(LAYERS):
+        child.update(*rows[:, layer, ..., :1, :], layer)
+    assert not in_one_piece(child) and in_one_piece(cache)  # its half-full block was copied
+    for layer in range(LAYERS):
+        assert torch.equal(child.read(layer)[0], torch.cat([rows[0, layer], rows[0, layer, ..., :1, :]], dim=-2))
+        assert torch.equal(cache.read(layer)[0], rows[0, layer])
+
+
+@pytest.mark.parametrize("kv_format", ["fp16", "q8_0", "q4_0"])
+def test_other_formats_are_turned_into_numbers_as_ever(kv_format):
+    (cache, rows), (scattered, _) = alone(kv_format, tokens=18), alone(kv_format)
+    shuffle(scattered)
+    for layer in range(LAYERS):
+        given = scattered.update(*rows[:, layer], layer)
+        assert all(torch.equal(one, two) for one, two in zip(cache.read(layer), given, strict=True))
+
+
 @pytest.mark.parametrize("kv_format", ["fp16", "bf16", "fp8_e4m3", "q8_0", "q5_0", "q4_0", ("q8_0", "q4_0")])
 def test_rows_come_back_as_they_are_stored(kv_format):
     generator = torch.Generator().manual_seed(5)

@@ -17,7 +17,7 @@ from helpers.plots import canvas, heads
 from helpers.teaching.lessons import lesson_02
 from helpers.widgets.heads import LENGTHS, redesign_frame
 from helpers.widgets.page import POWERS
-from tests.lessons.test_lessons import lesson
+from tests.house.notebooks import lesson_text
 
 
 def drawn(figure):
@@ -194,10 +194,10 @@ def test_question_1():
     windows = redesign(MODELS["Llama-3.1-70B"].config, AS_PUBLISHED, "5 of 6 sliding, window 1,024")
     published = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
     for tokens in (1_024, 131_072):
-        assert format_bytes(windows.bytes(tokens)).split()[0] in lesson("02")
-        assert format_bytes(published.bytes(tokens)).split()[0] in lesson("02")
+        assert format_bytes(windows.bytes(tokens)).split()[0] in lesson_text("02")
+        assert format_bytes(published.bytes(tokens)).split()[0] in lesson_text("02")
     assert f"{published.bytes(131_072) / windows.bytes(131_072):.2f}" == "5.92"
-    assert "5.92 times less" in lesson("02")
+    assert "5.92 times less" in lesson_text("02")
 
 
 def test_question_2():
@@ -209,7 +209,7 @@ def test_question_2():
 
 def test_a_gib_is_7_4_percent_more_than_a_gb():
     assert f"{GiB / 1e9 - 1:.1%}" == "7.4%"
-    assert "7.4%" in lesson("02")
+    assert "7.4%" in lesson_text("02")
 
 
 def test_deepseek_keeps_less_than_llama_3_1_8b_and_its_file_names_128_kv_heads():

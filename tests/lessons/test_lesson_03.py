@@ -30,7 +30,7 @@ from helpers.plots import budget as budget_plots
 from helpers.plots import speed as speed_plots
 from helpers.teaching.lessons import lesson_03
 from helpers.widgets.planner import NONE, plan_frame
-from tests.lessons.test_lessons import lesson
+from tests.house.notebooks import lesson_text
 
 LLAMA = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
 
@@ -283,7 +283,7 @@ def test_each_task_was_measured_both_ways():
     assert by_mcp == {name.removesuffix(", command line") for name in tasks if name.endswith(", command line")}
     factors = [TOOLS[f"{task}, MCP"].tokens / TOOLS[f"{task}, command line"].tokens for task in by_mcp]
     assert sorted(map(round, factors)) == [9, 20, 32]  # as Scalekit prints them
-    assert "9 to 32" in lesson("03")
+    assert "9 to 32" in lesson_text("03")
 
 
 # --- Exercises -------------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_each_mistake_has_its_own_message(capsys, check, answer, said):
 def test_question_1():
     card = "H100 SXM 80GB"
     assert format_bytes(-plan(card, overhead=0.5 * GiB).spare) == "91.4 MiB"
-    assert "91.4 MiB" in lesson("03")
+    assert "91.4 MiB" in lesson_text("03")
     for enough in ({"overhead": 0.25 * GiB}, {"kv_format": "q8_0"}, {"kv_format": "fp8_e4m3"}, {"context": 65_536}):
         assert plan(card, **enough).fits
 
@@ -332,7 +332,7 @@ def test_question_2():
     assert (max(alone), max(shared)) == (2, 16)
     speeds = [plan(sequences=n).speed(131_072) for n in (2, 16)]
     assert [f"{speed:.1f}" for speed in speeds] == ["37.4", "6.6"]
-    assert "37.4 tokens per second" in lesson("03") and "each gets 6.6" in lesson("03")
+    assert "37.4 tokens per second" in lesson_text("03") and "each gets 6.6" in lesson_text("03")
 
 
 def test_two_fifths_of_the_weights_take_nine_tenths_of_the_time():

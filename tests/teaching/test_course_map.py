@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from helpers.teaching.course_map import Lesson, course_map, lessons
-from tests.house.normalise import NOTEBOOKS
+from tests.house.notebooks import NOTEBOOKS
 
 OPENING = """# Blocks: build the garage
 
