@@ -87,6 +87,15 @@ def test_it_loads_by_name_and_by_the_variable(monkeypatch, smol):
         assert (loaded.name, loaded.shape) == ("smollm2", smol.shape)
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 4)])
+def test_it_leaves_half_the_cores_to_others(cores, threads, monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(loading, "ALL_THREADS", cores)
+    load_smollm2()
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.skipif(pick_device() != "cpu", reason="a GPU has memory of its own")
 def test_it_loads_in_two_seconds_and_copies_nothing(smol):
     wall, busy = time.perf_counter(), time.process_time()
