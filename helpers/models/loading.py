@@ -98,8 +98,8 @@ def load_smollm2() -> Loaded:
     """Load SmolLM2-135M-Instruct, which ``make lab`` installs; it is converted first if nobody has done that yet.
 
     In float32 on a CPU, from one file that all kernels share; on a GPU in the dtype that suits it. torch then works on
-    half the cores: threads that wait for each other spin. With one of two cores busy elsewhere, two threads decoded one
-    token in a second, and one thread eight.
+    half the cores: threads that wait for each other spin. On two cores that six other programs wanted too, two threads
+    decoded one token in a second, and one thread seven.
 
     Raises:
         ConnectionError, ValueError: in one line, with the command that installs it, if its package is not there and the
