@@ -113,9 +113,9 @@ class Plan:
         kv_bytes = self.shape.bytes(rows, self.sequences, self.kv_format) + self.sequences * self.shape.fixed_bytes
         return decode_ceiling(self.machine.bandwidth, read, kv_bytes)
 
-    def seconds(self, n_tokens: int) -> float:
-        """At least so many seconds for a sequence to decode its first ``n_tokens``."""
-        return sum_over_tokens(lambda tokens: 1 / self.speed(tokens), n_tokens)
+    def seconds(self, n_tokens: int, start: int = 0) -> float:
+        """At least so many seconds for a sequence to decode ``n_tokens`` more, from ``start`` tokens on."""
+        return sum_over_tokens(lambda tokens: 1 / self.speed(tokens), n_tokens, start)
 
     def _alive(self, tokens: int) -> int:
         return tokens if self.kept is None else min(tokens, self.kept)
@@ -154,10 +154,10 @@ def weights_read(model: Model, sequences: int = 1) -> int:
     return model.n_params - (fields["num_hidden_layers"] - fields.get("first_k_dense_replace", 0)) * idle * one_expert
 
 
-def sum_over_tokens(function: Callable[[int], float], n_tokens: int) -> float:
-    """The sum of ``function(tokens)`` over 0, ..., ``n_tokens - 1``, by the middles of equal slices."""
+def sum_over_tokens(function: Callable[[int], float], n_tokens: int, start: int = 0) -> float:
+    """The sum of ``function(tokens)`` over ``start``, ..., ``start + n_tokens - 1``, by the middles of equal slices."""
     slices = min(STEPS, n_tokens)
-    return sum(n_tokens / slices * function(round((i + 0.5) * n_tokens / slices - 0.5)) for i in range(slices))
+    return sum(n_tokens / slices * function(round(start + (i + 0.5) * n_tokens / slices - 0.5)) for i in range(slices))
 
 
 def spilled_speed(
