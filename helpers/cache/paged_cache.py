@@ -242,7 +242,7 @@ class PagedCache(Cache):
         blocks = {block for table in self.tables for block in table.blocks}
         size = self.pool.block_size
         reserved = sum(store.packed.nbytes for store in self.stores)
-        slot_bytes = sum(store.packed[:, :1].nbytes for store in self.stores)  # one slot, all layers and heads
+        slot_bytes = sum(store.packed[:, :, :1].nbytes for store in self.stores)  # one slot, all layers and heads
         row_count = sum(self.alive(i) for i in range(self.shape.n_layers)) * len(self.tables)
         return CacheStats(
             tokens_seen=self.tokens_seen,

@@ -43,9 +43,9 @@ def poison(cache):
     for store in cache.stores:
         for block in cache.pool.free_queue:
             if store.memory.is_floating_point():
-                store.memory[:, block * size : (block + 1) * size] = torch.nan
+                store.memory[:, :, block * size : (block + 1) * size] = torch.nan
             else:
-                store.packed[:, block * size : (block + 1) * size] = 255
+                store.packed[:, :, block * size : (block + 1) * size] = 255
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -390,7 +390,7 @@ def bytes_of_held_blocks(cache):
     """Block by block, in the memory itself."""
     size = cache.pool.block_size
     held = {block for table in cache.tables for block in table.blocks}
-    return sum(s.packed[:, block * size : (block + 1) * size].nbytes for s in cache.stores for block in held)
+    return sum(s.packed[:, :, block * size : (block + 1) * size].nbytes for s in cache.stores for block in held)
 
 
 FORMATS = ["fp32", "fp16", "q8_0", "q4_0", "nvfp4", ("q8_0", "q4_0"), ("fp16", "q8_0")]

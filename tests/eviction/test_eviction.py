@@ -66,8 +66,8 @@ def poison(cache):
     """What ``test_paged_cache.poison`` does, quickly enough for every step."""
     free = list(cache.pool.free_queue)
     for store in cache.stores:
-        rows = store.memory.unflatten(1, (-1, cache.pool.block_size))
-        rows[:, free] = torch.nan if rows.is_floating_point() else 255
+        rows = store.memory.unflatten(2, (-1, cache.pool.block_size))
+        rows[:, :, free] = torch.nan if rows.is_floating_point() else 255
 
 
 # --- Selection, in lists ----------------------------------------------------------------------------------------------
