@@ -5,10 +5,6 @@ which they were not still speaks, badly. Here llama.cpp, which reads the file as
 """
 
 import importlib.util
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import gguf
 import pytest
@@ -17,6 +13,7 @@ from transformers import DynamicCache
 
 from helpers.decoding import replay
 from helpers.decoding.conversation import turn_ids
+from helpers.engines import LlamaCpp
 from helpers.models import load_smollm2, smollm2
 from tests.models.test_smollm2 import needs_smollm2
 
@@ -76,15 +73,10 @@ def f32_file(tmp_path_factory):
     path.unlink()  # 540 MB
 
 
-def ask(model, folder, prompts=(), texts=(), n_predict=1):
-    """What llama.cpp says to each prompt of token ids, greedily, and how it tokenizes each text."""
-    answer = folder / "answer.json"
-    asked = {"model": str(model), "prompts": [*prompts], "texts": [*texts], "n_predict": n_predict}
-    child = [sys.executable, str(Path(__file__).with_name("llama_cpp_child.py"))]
-    said = json.dumps(asked | {"answer": str(answer)})
-    done = subprocess.run(child, input=said, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(answer.read_text())
+def ask(model, prompts, max_tokens=1):
+    """What llama.cpp says to each prompt of token ids, greedily, over rows of K and V in float32."""
+    with LlamaCpp(model, 512, "fp32", flash_attention=False) as engine:  # with it, fp32 rows are read as fp16
+        return [list(engine.ask(prompt, max_tokens).tokens) for prompt in prompts]
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +93,16 @@ def places(smol):
     return prompts, following, leads
 
 
-def test_the_tokens_are_llama_cpp_s(smol, tmp_path):
-    texts = [*SPLIT, *TEXTS]
-    assert ask(smollm2.gguf_path(), tmp_path, texts=texts)["texts"] == [
-        smol.tokenizer(text).input_ids for text in texts
-    ]
+def test_the_tokens_are_llama_cpp_s(smol):
+    with LlamaCpp(smollm2.gguf_path(), 512) as engine:
+        for text in [*SPLIT, *TEXTS]:
+            asked = {"content": text, "parse_special": True}
+            assert engine._post("/tokenize", asked)["tokens"] == smol.tokenizer(text).input_ids
 
 
-def test_the_same_next_token_as_llama_cpp_on_the_same_weights(places, f32_file, tmp_path):
+def test_the_same_next_token_as_llama_cpp_on_the_same_weights(places, f32_file):
     prompts, ours, leads = places
-    theirs = [said[0] for said in ask(f32_file, tmp_path, prompts)["prompts"]]
+    theirs = [said[0] for said in ask(f32_file, prompts)]
     differ = [lead for a, b, lead in zip(ours, theirs, leads, strict=True) if a != b]
     print(f"next tokens on the same weights: {len(ours) - len(differ)} of {len(ours)} equal; leads where not: {differ}")
     assert len(ours) > 180 and sum(lead > LEAD for lead in leads) > 0.95 * len(ours)  # else it would prove little
@@ -118,11 +110,10 @@ def test_the_same_next_token_as_llama_cpp_on_the_same_weights(places, f32_file, 
 
 
 @pytest.fixture(scope="module")
-def replies(smol, f32_file, tmp_path_factory):
+def replies(smol, f32_file):
     """Eight prompts ``[1, length]``, and the greedy reply of llama.cpp to each, on the same weights."""
     prompts = [turn_ids(smol, question, is_first=True) for question in QUESTIONS]
-    folder = tmp_path_factory.mktemp("replies")
-    return prompts, ask(f32_file, folder, [ids[0].tolist() for ids in prompts], n_predict=64)["prompts"]
+    return prompts, ask(f32_file, [ids[0].tolist() for ids in prompts], 64)
 
 
 def test_64_greedy_tokens_are_llama_cpp_s_on_eight_prompts(smol, replies):
@@ -135,7 +126,7 @@ def test_64_greedy_tokens_are_llama_cpp_s_on_eight_prompts(smol, replies):
     assert sum(map(len, replies[1])) > 200
 
 
-def test_on_the_4_bit_file_95_in_100_next_tokens_of_its_replies_are_the_same(replies, tmp_path):
+def test_on_the_4_bit_file_95_in_100_next_tokens_of_its_replies_are_the_same(replies):
     """The price of arithmetic with quantized numbers, on what the model itself writes, as it is used.
 
     On English that others wrote, next tokens are less certain, and it costs more: 618 of 649 were equal, in five texts.
@@ -144,15 +135,15 @@ def test_on_the_4_bit_file_95_in_100_next_tokens_of_its_replies_are_the_same(rep
     for ids, reply in zip(*replies, strict=True):
         prompts += [ids[0].tolist() + reply[:i] for i in range(len(reply))]
         following += reply
-    theirs = [said[0] for said in ask(smollm2.gguf_path(), tmp_path, prompts)["prompts"]]
+    theirs = [said[0] for said in ask(smollm2.gguf_path(), prompts)]
     equal = sum(a == b for a, b in zip(following, theirs, strict=True))
     print(f"next tokens on the 4-bit file: {equal} of {len(following)} equal")
     assert equal >= 0.95 * len(following)
 
 
-def test_on_the_4_bit_file_no_token_differs_that_was_clear(places, tmp_path):
+def test_on_the_4_bit_file_no_token_differs_that_was_clear(places):
     prompts, ours, leads = places
-    theirs = [said[0] for said in ask(smollm2.gguf_path(), tmp_path, prompts)["prompts"]]
+    theirs = [said[0] for said in ask(smollm2.gguf_path(), prompts)]
     differ = [round(lead, 3) for a, b, lead in zip(ours, theirs, leads, strict=True) if a != b]
     print(f"on other English: {len(ours) - len(differ)} of {len(ours)} equal; leads where not, in nats: {differ}")
     assert max(differ, default=0) < 0.5  # 0.3 was the most of 649
