@@ -54,15 +54,19 @@ def test_reachable_bytes_counts_each_storage_once_and_follows_every_container():
     assert reachable_bytes(5) == 0
 
 
-def test_a_paged_cache_takes_its_pool_its_index_and_its_buffers_and_nothing_else():
+@pytest.mark.parametrize("in_one_piece", [True, False])
+def test_a_paged_cache_takes_its_pool_its_index_and_its_buffers_and_nothing_else(in_one_piece):
     cache = PagedCache(KVShape(2, 3, 8), num_blocks=4, kv_format="fp32")
+    if not in_one_piece:
+        cache.pool.free_queue.reverse()
     for layer in range(2):
         cache.update(torch.randn(1, 3, 20, 8), torch.randn(1, 3, 20, 8), layer)
     pool, index = 2 * 2 * 64 * 3 * 8 * 4, 2 * 64 * 3 * 4
     buffers = sum(store.buffer_bytes for store in cache.stores)
-    places = cache.slots.nbytes + cache._new.slots.nbytes + cache._new.tokens.nbytes
-    assert reachable_bytes(cache) == pool + index + buffers + places
-    assert buffers >= 2 * 20 * 3 * 8 * 4
+    heads = 2 * 3 * 8  # where the rows of each begin, for K and for V
+    assert reachable_bytes(cache) == pool + index + buffers + heads + cache.slots.nbytes + cache._new.slots.nbytes
+    # What is read where it lies is gathered nowhere.
+    assert buffers == 0 if in_one_piece else buffers >= 2 * 20 * 3 * 8 * 4
 
 
 def test_bytes_freed_by_a_compression_count_once():
