@@ -88,8 +88,9 @@ class PagedCache(Cache):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the new rows ``[batch, n_kv_heads, new, head_dim]``; return all rows alive, as they are stored.
 
-        The returned tensors ``[batch, n_kv_heads, alive, head_dim]`` are valid until the next update. Where attention
-        reads in place, they are the new rows alone, and ``blocks_behind`` says where all of them lie.
+        The returned tensors ``[batch, n_kv_heads, alive, head_dim]`` are to be read, until the next update: they may be
+        the pool's own memory. Where attention reads in place by a kernel, they are the new rows alone, and
+        ``blocks_behind`` says where all of them lie.
 
         Raises:
             OutOfBlocks: if the pool has too few blocks; then nothing has changed.
