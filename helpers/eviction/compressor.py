@@ -22,7 +22,7 @@ class Compressor:
         policy: what scores the rows.
         budget: rows kept per KV head and layer in the decoded part; a protected prompt comes on top.
         interval: tokens between two compressions.
-        selection: ``shared``, ``per_head`` or ``per_layer_per_head``.
+        selection: ``shared``, ``union``, ``per_head`` or ``per_layer_per_head``; see ``selection.select``.
         compact: slide the survivors together, so that blocks come back; else only blocks that are empty do.
         protect_prompt: keep all that is in the cache once the prompt is read; else the prompt counts in the budget.
         protect_recent: rows at the end that are kept whatever they score; they count in the budget.

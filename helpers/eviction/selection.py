@@ -1,10 +1,10 @@
-"""From scores to the rows that are kept: z-scores, the maximum over a group of heads, and the three selection modes."""
+"""From scores to the rows that are kept: z-scores, the maximum over a group of heads, and the four selection modes."""
 
 from __future__ import annotations
 
 import torch
 
-SELECTIONS = ("shared", "per_head", "per_layer_per_head")
+SELECTIONS = ("shared", "union", "per_head", "per_layer_per_head")
 
 
 def group_scores(scores: torch.Tensor, n_kv_heads: int) -> torch.Tensor:
@@ -30,7 +30,9 @@ def select(scores: torch.Tensor, count: int, selection: str) -> torch.Tensor:
     """The places of the ``count`` best rows, ascending; of rows that score alike the earlier is kept.
 
     ``per_layer_per_head`` lets every KV head of every layer choose. ``per_head`` takes the mean over layers, so that a
-    head's choice holds in all of them. ``shared`` then takes the maximum over heads: one set for all.
+    head's choice holds in all of them. ``shared`` then takes the maximum over heads: one set for all. ``union`` is one
+    set too, by the maximum over all heads of all layers at once: of what any head would keep, what one wants most (the
+    mode of that name in the paper's code and in TensorRT-LLM).
 
     Args:
         scores: ``[n_layers, batch, n_kv_heads, rows]``, comparable between heads and layers.
@@ -41,9 +43,11 @@ def select(scores: torch.Tensor, count: int, selection: str) -> torch.Tensor:
         ``[n_layers, batch, n_kv_heads, count]``.
     """
     wide = scores.shape
-    if selection != "per_layer_per_head":
+    if selection in ("shared", "per_head"):
         scores = scores.mean(0, keepdim=True)
     if selection == "shared":
         scores = scores.amax(2, keepdim=True)
+    if selection == "union":
+        scores = scores.amax((0, 2), keepdim=True)
     best_first = scores.sort(dim=-1, descending=True, stable=True).indices
     return best_first[..., :count].sort(dim=-1).values.expand(*wide[:-1], -1)

@@ -86,7 +86,10 @@ def naive_groups(scores, n_kv_heads):
 def naive_select(scores, count, selection):
     """``scores[layer][head][row]`` of one sequence to the places kept, ``[layer][head]``."""
     n_layers, n_heads, rows = len(scores), len(scores[0]), range(len(scores[0][0]))
-    if selection != "per_layer_per_head":
+    if selection == "union":
+        best = [max(scores[i][h][r] for i in range(n_layers) for h in range(n_heads)) for r in rows]
+        scores = [[best] * n_heads] * n_layers
+    if selection in ("shared", "per_head"):
         mean = [[sum(scores[i][h][r] for i in range(n_layers)) / n_layers for r in rows] for h in range(n_heads)]
         scores = [mean] * n_layers
     if selection == "shared":
@@ -358,7 +361,7 @@ def are_same(tokens, dim):
 @pytest.mark.parametrize("protect_prompt", [False, True])
 @pytest.mark.parametrize(
     ("selection", "same_in_layers", "same_in_heads"),
-    [("shared", True, True), ("per_head", True, False), ("per_layer_per_head", False, False)],
+    [("shared", True, True), ("union", True, True), ("per_head", True, False), ("per_layer_per_head", False, False)],
 )
 def test_what_layers_and_heads_share_in_each_mode(selection, same_in_layers, same_in_heads, compact, protect_prompt):
     case = case_of(selection=selection, compact=compact, protect_prompt=protect_prompt)
@@ -567,7 +570,7 @@ def test_scores_are_those_of_the_definition_after_several_evictions(name, select
 def test_the_reference_runs_differ_and_so_do_their_tokens():
     runs = [dense_run(*pair) for pair in RUNS]
     assert len({str(tokens) for _, tokens in runs}) > 9
-    assert len({str(run.tokens) for run, _ in runs}) == 3 + 3 + 2 + 3 + 2  # two look at neither head nor layer
+    assert len({str(run.tokens) for run, _ in runs}) == 4 + 4 + 3 + 4 + 2  # two look at neither head nor layer
 
 
 def test_h2o_pays_for_its_grids_and_the_others_for_none():
