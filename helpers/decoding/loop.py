@@ -62,7 +62,12 @@ def generate(
 
 @torch.inference_mode()
 def replay(
-    model: Any, input_ids: torch.Tensor, prompt_length: int, cache: Any, compressor: Compressor | None = None
+    model: Any,
+    input_ids: torch.Tensor,
+    prompt_length: int,
+    cache: Any,
+    compressor: Compressor | None = None,
+    on_logits: Callable[[torch.Tensor], None] | None = None,
 ) -> Trace:
     """Read a text that is known, in chunks, and note at each token of it what the model would have said next.
 
@@ -75,6 +80,8 @@ def replay(
         prompt_length: tokens of the prompt, 1 to length.
         cache: as for ``generate``.
         compressor: as for ``generate``.
+        on_logits: called with the logits of each chunk, ``[batch, tokens, vocabulary]``: first of what follows the
+            prompt, in the end of what follows the last token.
 
     Returns:
         The Trace, with one entry per chunk. ``tokens[sequence]`` has length - prompt_length + 1 tokens: what follows
@@ -87,13 +94,15 @@ def replay(
     if not 1 <= require_count("prompt_length", prompt_length, least=1) <= length:
         raise ValueError(f"prompt_length is {prompt_length}; it may be 1 to {length}, the tokens of input_ids")
     with _run(model, cache, compressor, trace):
-        _finish_pass(trace, predict_next(model, input_ids[:, :prompt_length], cache)[:, None], cache, compressor)
-        first = prompt_length
+        first, chunk, logits_to_keep = 0, prompt_length, 1
         while first < length:
+            part = input_ids[:, first : first + chunk]
+            logits = model(part, past_key_values=cache, use_cache=True, logits_to_keep=logits_to_keep).logits
+            if on_logits is not None:
+                on_logits(logits)
+            _finish_pass(trace, logits.argmax(-1), cache, compressor)
+            first, logits_to_keep = first + chunk, 0  # from now on all of them
             chunk = CHUNK if compressor is None else min(compressor.interval, compressor.room(cache))
-            output = model(input_ids[:, first : first + chunk], past_key_values=cache, use_cache=True)
-            _finish_pass(trace, output.logits.argmax(-1), cache, compressor)
-            first += chunk
     return trace
 
 
