@@ -13,6 +13,7 @@ import torch
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.decoding.loop import replay
+from helpers.decoding.losses import foretold
 from helpers.eviction import Compressor
 from helpers.measuring.trace import Trace
 from helpers.models.loading import Loaded, gold_and_length
@@ -57,8 +58,7 @@ def judge(
     """
     unread = token_ids[:, cache.tokens_seen :]
     trace = replay(course.model, unread, prompt_length - cache.tokens_seen, cache, compressor)
-    said = torch.tensor(trace.tokens)[:, :-1]  # the last token said comes after the answer
-    return Judged(trace, said == token_ids[:, prompt_length:])
+    return Judged(trace, foretold(trace, unread))
 
 
 class Exam:

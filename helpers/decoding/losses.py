@@ -1,4 +1,4 @@
-"""How well a model foretells a text that it reads: the loss of each token, under a compressor or without."""
+"""How well a model foretells a text that it reads: the loss of each token, and whether it held it for the likeliest."""
 
 from __future__ import annotations
 
@@ -40,3 +40,14 @@ def token_losses(
 
     trace = replay(model, input_ids, prompt_length, cache, compressor, on_logits=note)
     return torch.cat(losses, dim=1), trace
+
+
+def foretold(trace: Trace, input_ids: torch.Tensor) -> torch.Tensor:
+    """Of a text that was replayed, which tokens after the prompt the model held for the likeliest: ``[batch, tokens]``.
+
+    Args:
+        trace: of the replay.
+        input_ids: what was replayed, prompts included.
+    """
+    said = torch.tensor(trace.tokens)[:, :-1]  # the last one comes after the text
+    return said == input_ids[:, trace.prompt_length :]

@@ -28,7 +28,7 @@ FACTS = (  # what is told, what is asked much later, how the answer begins, and 
     ("The meeting is on Thursday.", "On which day is the meeting?", "The meeting is on", " Thursday"),
     ("I am learning to play the violin.", "Which instrument do I learn?", "You are learning to play the", " violin"),
     ("My brother lives in Chicago.", "Where does my brother live?", "Your brother lives in", " Chicago"),
-    ("The car that I rented is green.", "What colour is the car that I rented?", "The car is", " green"),
+    ("I was born in April.", "In which month was I born?", "You were born in", " April"),
     ("My neighbour's dog is called Pepper.", "What is my neighbour's dog called?", "The dog is called", " Pepper"),
     ("I am allergic to peanuts.", "What am I allergic to?", "You are allergic to", " peanuts"),
     ("Our train leaves from platform nine.", "From which platform do we leave?", "You leave from platform", " nine"),
