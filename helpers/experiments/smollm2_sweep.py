@@ -20,7 +20,7 @@ from tqdm import tqdm
 from helpers.cache import PagedCache
 from helpers.cache.block_pool import blocks_for
 from helpers.decoding.losses import foretold, token_losses
-from helpers.eviction import ABLATIONS, POLICIES, Compressor, Subject
+from helpers.eviction import ABLATIONS, POLICIES, Compressor, Policy, Subject
 from helpers.eviction.selection import SELECTIONS
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.smollm2_tasks import FACTS, TASKS, Task, calibration_text, smollm2
@@ -29,6 +29,7 @@ SHARES = {"english": (0.5, 0.25, 0.125, 0.0625), "recall": (0.5, 0.25, 0.125, 0.
 BLOCK_SIZE, INTERVAL, RECENT = 16, 32, 16
 EVERY_HEAD = "per_layer_per_head"  # each chooses for itself
 NO_EVICTION = "no eviction"
+COMPETITORS = [name for name in POLICIES if name not in ABLATIONS and name != "Oracle"]  # no oracle knows English
 PROCESSES = 2
 
 
@@ -45,11 +46,10 @@ class Cell:
 
 def cells() -> Iterator[Cell]:
     """Every policy at every budget; the other modes, and TriAttention less one part, at a quarter of the text."""
-    competitors = [name for name in POLICIES if name not in ABLATIONS and name != "Oracle"]
     for task, shares in SHARES.items():
         yield Cell(task, NO_EVICTION, 1.0, EVERY_HEAD)
         for share in shares:
-            yield from (Cell(task, name, share, EVERY_HEAD) for name in competitors)
+            yield from (Cell(task, name, share, EVERY_HEAD) for name in COMPETITORS)
         yield from (Cell(task, "TriAttention", 0.25, mode) for mode in SELECTIONS if mode != EVERY_HEAD)
     yield from (Cell("english", "TriAttention", share, EVERY_HEAD, compact=True) for share in SHARES["english"])
     yield from (Cell(task, name, 0.25, EVERY_HEAD) for task in ("english", "recall") for name in ABLATIONS)
@@ -81,9 +81,14 @@ def measure(task: Task, cell: Cell) -> dict[str, Any]:
 
 def compressor_for(cell: Cell, length: int) -> Compressor:
     """The cell's compressor, for texts of so many tokens; a prompt is not protected, since there is none."""
-    policy = POLICIES[cell.policy](Subject(smollm2().model, calibration_text()))
-    budget = round(cell.share * length)
-    return Compressor(policy, budget, INTERVAL, cell.selection, cell.compact, False, RECENT)
+    return Compressor(
+        prepared(cell.policy), round(cell.share * length), INTERVAL, cell.selection, cell.compact, False, RECENT
+    )
+
+
+def prepared(policy: str) -> Policy:
+    """A policy of the register, ready for SmolLM2, calibrated on a text of another kind."""
+    return POLICIES[policy](Subject(smollm2().model, calibration_text()))
 
 
 def sweep(kept: Path, processes: int) -> list[dict[str, Any]]:

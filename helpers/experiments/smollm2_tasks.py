@@ -23,7 +23,12 @@ FACTS = (  # what is told, what is asked much later, how the answer begins, and 
     ("My cat is called Biscuit.", "What is my cat called?", "Your cat is called", " Biscuit"),
     ("I grew up in Norway.", "In which country did I grow up?", "You grew up in", " Norway"),
     ("My sister works as a dentist.", "What is my sister's job?", "Your sister works as a", " dentist"),
-    ("I keep the spare key under the flowerpot.", "Where is the spare key?", "The spare key is under the", " flowerpot"),
+    (
+        "I keep the spare key under the flowerpot.",
+        "Where is the spare key?",
+        "The spare key is under the",
+        " flowerpot",
+    ),
     ("My favourite fruit is the mango.", "What is my favourite fruit?", "Your favourite fruit is the", " mango"),
     ("The meeting is on Thursday.", "On which day is the meeting?", "The meeting is on", " Thursday"),
     ("I am learning to play the violin.", "Which instrument do I learn?", "You are learning to play the", " violin"),
