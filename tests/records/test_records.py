@@ -16,7 +16,7 @@ EXPERIMENTS = ROOT / "helpers" / "experiments"
 
 def test_register_files_and_readers_are_the_same_names():
     assert list(RECORDS) == sorted(path.stem for path in FOLDER.glob("*.json"))
-    readers = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "__main__", "measured"}
+    readers = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "__main__", "measured", "texts"}
     assert {name: load.__module__ for name, load in RECORDS.items()} == {n: f"helpers.records.{n}" for n in readers}
 
 
