@@ -6,6 +6,7 @@ from helpers.records.fidelity import load_table
 from helpers.records.head_variants import load_head_variants
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
 from helpers.records.memory_speed import load_memory_speed
+from helpers.records.query_concentration import load_query_concentration
 from helpers.records.recall import load_recall
 from helpers.records.service import load_evidence
 from helpers.records.sweep import load_sweep
@@ -20,6 +21,7 @@ RECORDS = {
     "head_variants": load_head_variants,
     "llama_cpp_formats": load_llama_cpp_formats,
     "memory_speed": load_memory_speed,
+    "query_concentration": load_query_concentration,
     "recall": load_recall,
     "service": load_evidence,
     "sweep": load_sweep,
