@@ -1,5 +1,6 @@
 """Saved measurements, one JSON file per experiment, and their readers. Nothing here imports torch."""
 
+from helpers.records.attention_mass import load_attention_mass
 from helpers.records.card_limit import load_card_limit
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
@@ -15,6 +16,7 @@ from helpers.records.walls import load_walls
 
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
 RECORDS = {
+    "attention_mass": load_attention_mass,
     "card_limit": load_card_limit,
     "conversation_price": load_conversation_price,
     "fidelity": load_table,
