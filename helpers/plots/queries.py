@@ -123,3 +123,39 @@ def logits_over_distance(distances: Sequence[int], panels: Sequence[Series]) -> 
     ax.set_xlabel("distance from key to query (tokens)")
     figure.axes[0].legend(loc="upper right", bbox_to_anchor=(1.0, 1.22), ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Mean logits of one head over distance: real ones, and two series.
+
+    Attributes:
+        measured: mean of the real logits.
+        own: the series from the means of the same text.
+        others: the series from the means of other texts.
+        title: of the panel.
+    """
+
+    measured: Sequence[float]
+    own: Sequence[float]
+    others: Sequence[float]
+    title: str
+
+
+def predicted_logits(distances: Sequence[int], panels: Sequence[Prediction]) -> Figure:
+    """Panels side by side, distance on a logarithmic axis: measured mean logits as dots, two series as lines."""
+    figure = Figure(figsize=SIZE)
+    width = 0.93 / len(panels)
+    for i, panel in enumerate(panels):
+        ax = add_axes(figure, (0.075 + i * width, 0.25, width - 0.055, 0.58))
+        ax.plot(distances, panel.measured, "o", color=BLUE, markersize=3.5, label="measured, mean of real queries")
+        ax.plot(distances, panel.own, "-", color=RED, linewidth=1.8, label="series, this text's means")
+        ax.plot(distances, panel.others, "--", color=ORANGE, linewidth=1.8, label="series, other texts' means")
+        ax.set_xscale("log")
+        ax.set_xticks([1, 10, 100], ["1", "10", "100"])
+        ax.set_title(panel.title, fontsize=10, loc="left")
+        ax.set_xlabel("distance (tokens)")
+    figure.axes[0].set_ylabel("mean logit")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, fontsize=9)
+    return figure

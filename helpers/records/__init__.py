@@ -1,27 +1,37 @@
 """Saved measurements, one JSON file per experiment, and their readers. Nothing here imports torch."""
 
+from helpers.records.attention_mass import load_attention_mass
 from helpers.records.card_limit import load_card_limit
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
 from helpers.records.head_variants import load_head_variants
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
 from helpers.records.memory_speed import load_memory_speed
+from helpers.records.query_concentration import load_query_concentration
 from helpers.records.recall import load_recall
 from helpers.records.service import load_evidence
+from helpers.records.smollm2_recall import load_smollm2_recall
+from helpers.records.smollm2_sweep import load_smollm2_sweep
+from helpers.records.story_floors import load_story_floors
 from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
 from helpers.records.walls import load_walls
 
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
 RECORDS = {
+    "attention_mass": load_attention_mass,
     "card_limit": load_card_limit,
     "conversation_price": load_conversation_price,
     "fidelity": load_table,
     "head_variants": load_head_variants,
     "llama_cpp_formats": load_llama_cpp_formats,
     "memory_speed": load_memory_speed,
+    "query_concentration": load_query_concentration,
     "recall": load_recall,
     "service": load_evidence,
+    "smollm2_recall": load_smollm2_recall,
+    "smollm2_sweep": load_smollm2_sweep,
+    "story_floors": load_story_floors,
     "sweep": load_sweep,
     "throughput": load_throughput,
     "walls": load_walls,

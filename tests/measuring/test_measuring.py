@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from helpers.arithmetic import KVShape
 from helpers.cache import PagedCache
-from helpers.measuring import Trace, mean_interval, paired_difference, share_interval
+from helpers.measuring import Trace, paired_difference, share_interval
+from helpers.measuring.comparisons import mean_interval, student_t
 from helpers.measuring.costs import reachable_bytes
 from helpers.measuring.trace import Compression
 
@@ -28,16 +29,6 @@ def test_an_interval_at_the_edge_is_not_of_width_zero():
     assert share_interval([True] * 96)[0] == pytest.approx(0.9615, abs=1e-4)
 
 
-# 97.5% quantiles of Student's t, as tables print them.
-@pytest.mark.parametrize(("count", "quantile"), [(5, 2.776), (8, 2.365), (10, 2.262), (31, 2.042), (121, 1.980)])
-def test_the_interval_of_a_mean_is_wider_where_values_are_few(count, quantile):
-    values = [(-1) ** i * i for i in range(count)]
-    mean, half = mean_interval(values)
-    spread = torch.tensor(values).double()
-    assert mean == pytest.approx(spread.mean().item())
-    assert half == pytest.approx(quantile * spread.std().item() / math.sqrt(count), rel=0.004)
-
-
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=30, max_size=60))
 def test_a_paired_difference_has_the_standard_error_of_its_differences(pairs):
     ones, others = zip(*pairs, strict=True)
@@ -45,6 +36,19 @@ def test_a_paired_difference_has_the_standard_error_of_its_differences(pairs):
     differences = torch.tensor(ones).double() - torch.tensor(others).double()
     assert mean == pytest.approx(differences.mean().item())
     assert half == pytest.approx(2.02 * differences.std().item() / math.sqrt(len(pairs)), rel=0.02)
+
+
+@pytest.mark.parametrize(("freedom", "t"), [(3, 3.182), (4, 2.776), (7, 2.365), (9, 2.262), (29, 2.045), (10**6, 1.96)])
+def test_student_s_t_is_that_of_the_tables(freedom, t):
+    assert student_t(freedom) == pytest.approx(t, rel=0.01 if freedom < 7 else 0.001)
+
+
+def test_the_interval_of_a_mean_is_by_student_s_t():
+    values = [3.0, 4.0, 6.0, 7.0, 7.0, 8.0, 10.0, 11.0]
+    mean, half = mean_interval(values)
+    assert (mean, half) == (7, pytest.approx(2.365 * torch.tensor(values).std().item() / math.sqrt(8), rel=1e-3))
+    with pytest.raises(ValueError, match="values has 3 of them; an interval of their mean needs 4 or more"):
+        mean_interval(values[:3])
 
 
 def test_worksheets_hard_for_both_fall_out_of_a_paired_difference():
