@@ -4,7 +4,6 @@ import filecmp
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -97,13 +96,8 @@ def test_it_leaves_half_the_cores_to_others(cores, threads, monkeypatch):
 
 
 @pytest.mark.skipif(pick_device() != "cpu", reason="a GPU has memory of its own")
-def test_it_loads_in_two_seconds_and_copies_nothing(smol):
-    wall, busy = time.perf_counter(), time.process_time()
-    loaded = load_smollm2()
-    wall, busy = time.perf_counter() - wall, time.process_time() - busy
-    print(f"SmolLM2 loads in {wall:.2f} s, {busy:.2f} s of them on a processor")
-    assert busy <= 2  # of the processor's time: others may be at work on this machine too
-    assert loaded.element_format == "fp32" and weight_bytes(loaded.model) == 4 * 134_515_008
+def test_it_is_kept_as_float32(smol):
+    assert smol.element_format == "fp32" and weight_bytes(smol.model) == 4 * 134_515_008
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or pick_device() != "cpu", reason="reads Linux's own books")
