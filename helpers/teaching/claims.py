@@ -17,11 +17,12 @@ from helpers.teaching.verdicts import CLAIMS, FAILS, HOLDS, IN_PART, OPEN, Verdi
 __all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "MIME", "OPEN", "judge", "record", "recorded", "verdict_table"]
 
 MIME = "application/vnd.kv-memory.claim+json"
+DIGITS = 4  # of a float that is kept: those that every processor finds, and as many as a verdict tells
 Values = dict[str, Any]
 
 
 def record(claim: str, **values: Any) -> None:
-    """Note what this cell found about a claim, in the cell's output.
+    """Note what this cell found about a claim, in the cell's output: whole numbers as they are, floats to four digits.
 
     Raises:
         ValueError: if there is no such claim, or the values are not those that its verdict needs.
@@ -30,6 +31,7 @@ def record(claim: str, **values: Any) -> None:
         raise ValueError(f"claim is {claim!r}; it may be {', '.join(CLAIMS)}")
     if set(values) != set(CLAIMS[claim].needs):
         raise ValueError(f"claim {claim} needs {', '.join(CLAIMS[claim].needs)}; got {', '.join(values)}")
+    values = {name: _rounded(value) for name, value in values.items()}
     text = f"Noted for claim {claim}: " + ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
     display({MIME: {"claim": claim, "values": values}, "text/plain": text}, raw=True)
 
@@ -62,7 +64,15 @@ def verdict_table(values: dict[str, Values]) -> str:
     return "\n".join(lines)
 
 
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(entry) for entry in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
 def _short(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.4g}"
+        return f"{value:,.{DIGITS}g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

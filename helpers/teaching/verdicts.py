@@ -104,7 +104,7 @@ def _(shared: float, eight_heads: float) -> Verdict:
 
 @claim("A9", "Wall 1: filling holes breaks the order, and then every slot needs a note of its position.")
 def _(shuffled_difference: float, breaks: list[str]) -> Verdict:
-    why = f"shuffled rows change the output by {shuffled_difference:.0e}; what breaks: {', '.join(breaks)}"
+    why = f"shuffled rows change the output by {shuffled_difference:.0e} at most; what breaks: {', '.join(breaks)}"
     return _verdict(bool(breaks) and shuffled_difference >= 1e-5, bool(breaks)), why
 
 
@@ -116,7 +116,7 @@ def _(tokens: int, bytes_ratio: float, slowdown: float) -> Verdict:
 
 @claim("A11", "TriAttention scores keys from geometry before RoPE, without attention weights.")
 def _(relative_error: float, needs_weights: bool) -> Verdict:
-    why = f"our score equals the definition to {relative_error:.0e}, and asks for no attention weight"
+    why = f"our score is the definition to within {relative_error:.0e}, and asks for no attention weight"
     return _verdict(relative_error < 1e-4 and not needs_weights), why
 
 
@@ -138,7 +138,7 @@ def _(token_ratio: float, speed_ratio: float, accuracy_full: float, accuracy_sma
 
 
 @claim("A14", "With it a 32B reasoner runs on a 24 GB card.")
-def _(kept: int, total: float, capacity: int) -> Verdict:
+def _(kept: int, total: int, capacity: int) -> Verdict:
     why = f"{total / GiB:.1f} of {capacity / GiB:.0f} GiB, {kept / GiB:.2f} of them cache"
     return _verdict(total <= capacity), why
 
@@ -151,7 +151,7 @@ def _(blocks_freed: int, needs_weights: bool, order_kept: bool) -> Verdict:
 
 # --- B: the memory wall of local agents ------------------------------------------------------------------------------
 @claim("B1", "70B in 4 bits is about 42 GB, and a 128K context about 43 GB more.")
-def _(weights: float, cache: int) -> Verdict:
+def _(weights: int, cache: int) -> Verdict:
     near = abs(cache / GB - 43) < 0.5 and abs(weights / GB - 42) < 1
     why = f"weights {weights / GB:.1f} GB, cache {cache / GB:.1f} GB ({cache / GiB:.1f} GiB)"
     return _verdict(near, in_part=True), why
@@ -216,13 +216,13 @@ def _(without_sharing: int, with_sharing: int, capacity: int) -> Verdict:
 
 
 @claim("B11", "A 24 GB card cannot hold 70B, and spilling into main memory ruins the speed.")
-def _(weights: float, capacity: int, slowdown: float) -> Verdict:
+def _(weights: int, capacity: int, slowdown: float) -> Verdict:
     why = f"{weights / GiB:.1f} GiB do not fit; what spills makes it {slowdown:.0f} times slower at best"
     return _verdict(weights > capacity and slowdown > 2, in_part=True), why
 
 
 @claim("B12", "Machines with 128 GB of unified memory hold model and context.")
-def _(total: float, capacity: int, tokens_per_second: dict[str, list[float]]) -> Verdict:
+def _(total: int, capacity: int, tokens_per_second: dict[str, list[float]]) -> Verdict:
     falls = (f"{name} {empty:.1f} falling to {full:.1f}" for name, (empty, full) in tokens_per_second.items())
     return _verdict(total <= capacity), f"it fits; tokens/s at best: {'; '.join(falls)}"
 
@@ -241,5 +241,5 @@ def _(nvfp4_cards: list[str], amd_with_fp8: list[str]) -> Verdict:
 
 
 @claim("B15", "Memory is overhead + weights + cache per request x requests at once.")
-def _(total: float, sum_of_terms: float) -> Verdict:
+def _(total: int, sum_of_terms: int) -> Verdict:
     return _verdict(abs(total - sum_of_terms) < 1), f"{total / GiB:.2f} GiB, the sum of the three terms"

@@ -350,7 +350,6 @@ class LongKeys(Policy):
         (exercises.check_long_keys, First(), "root of the sum"),
         (exercises.check_long_keys, LongKeys(), "gets 7 of 8 worksheets right; KeyNorm, its mirror image, gets 0"),
     ],
-    ids=str,
 )
 def test_a_check_names_the_mistake(check, answer, message, capsys):
     check(answer)

@@ -1,10 +1,10 @@
 """SmolLM2, the chat model that comes with the course: converted once, loaded at once, counted, and in conversation."""
 
 import filecmp
+import gc
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -97,19 +97,15 @@ def test_it_leaves_half_the_cores_to_others(cores, threads, monkeypatch):
 
 
 @pytest.mark.skipif(pick_device() != "cpu", reason="a GPU has memory of its own")
-def test_it_loads_in_two_seconds_and_copies_nothing(smol):
-    wall, busy = time.perf_counter(), time.process_time()
-    loaded = load_smollm2()
-    wall, busy = time.perf_counter() - wall, time.process_time() - busy
-    print(f"SmolLM2 loads in {wall:.2f} s, {busy:.2f} s of them on a processor")
-    assert busy <= 2  # of the processor's time: others may be at work on this machine too
-    assert loaded.element_format == "fp32" and weight_bytes(loaded.model) == 4 * 134_515_008
+def test_it_is_kept_as_float32(smol):
+    assert smol.element_format == "fp32" and weight_bytes(smol.model) == 4 * 134_515_008
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or pick_device() != "cpu", reason="reads Linux's own books")
 def test_its_weights_are_the_file_s_pages(smol):
     smol.model(smol.text_ids(ROOT / "README.md", most=8))
-    file = smollm2.FOLDER / "model.safetensors"
+    file = (smollm2.FOLDER / "model.safetensors").resolve()  # the books know no links
+    gc.collect()  # models of other tests may still be mapped
     books = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
     [mapped] = [book for book in books if str(file) in book.splitlines()[0]]
     first, last = (int(end, 16) for end in mapped.split()[0].split("-"))

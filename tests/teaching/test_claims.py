@@ -6,6 +6,7 @@ import re
 import nbformat
 import pytest
 
+from helpers.teaching import claims
 from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, IN_PART, MIME, OPEN, judge, record, recorded
 from tests.house.notebooks import LESSONS, NOTEBOOKS
 
@@ -117,6 +118,27 @@ def test_recorded_values_come_back_from_saved_notebooks(tmp_path, capsys):
     assert "Noted for claim A7: freed_with_one_row_alive = 0" in capsys.readouterr().out
 
 
+def test_of_a_float_four_digits_are_kept_and_of_a_whole_number_all(monkeypatch):
+    shown = []
+    monkeypatch.setattr(claims, "display", lambda data, raw: shown.append(data[MIME]["values"]))
+    for least in (0.540795087814331, 0.5407950282096863):  # one figure, on two processors
+        record("A4", mean=0.71462, least=least)
+    assert shown == [{"mean": 0.7146, "least": 0.5408}] * 2
+    record("B12", total=86263587492, capacity=2**37, tokens_per_second={"M4 Max": (12.84449, 6)})
+    assert shown[-1] == {"total": 86263587492, "capacity": 2**37, "tokens_per_second": {"M4 Max": [12.84, 6]}}
+
+
+def floats(value):
+    if isinstance(value, dict | list):
+        return [one for part in (value.values() if isinstance(value, dict) else value) for one in floats(part)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_no_lesson_has_saved_more_digits():
+    saved = floats(recorded(NOTEBOOKS))
+    assert len(saved) > 15 and saved == [float(f"{value:.4g}") for value in saved]
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 def test_a_cell_tagged_with_a_claim_records_it_and_no_other_cell_does(path):
     for claim, source in tagged(path):
@@ -126,8 +148,8 @@ def test_a_cell_tagged_with_a_claim_records_it_and_no_other_cell_does(path):
 
 
 def test_each_recorded_claim_is_taught_in_one_place():
-    claims = [claim for path in LESSONS for claim, _ in tagged(path)]
-    assert sorted(set(claims)) == sorted(claims)
+    taught = [claim for path in LESSONS for claim, _ in tagged(path)]
+    assert sorted(set(taught)) == sorted(taught)
 
 
 @pytest.mark.parametrize("claim", sorted(recorded(NOTEBOOKS)))
