@@ -10,7 +10,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, bytes_axis, new_axes, powers_axis
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SIZE, SKY, bytes_axis, new_axes, powers_axis
 
 SHARED, EMPTY = "shared", ""  # what a slot may hold besides a sequence's letter
 # Per owner a colour and a mark: colour is never the only cue.
@@ -21,7 +21,7 @@ LOOKS = {
     "C": (GREEN, "^"),
     "D": (RED, "D"),
     "E": (SKY, "v"),
-    "F": ("#CC79A7", "P"),
+    "F": (PURPLE, "P"),
 }
 ROW = 32  # slots side by side
 ROW_INCHES, FEWEST_ROWS = 0.36, 4  # the key beside a small pool needs the height of four rows

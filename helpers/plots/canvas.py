@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from helpers.arithmetic.footprint import binary_unit
 
 BLUE, ORANGE, GREEN, RED, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#595959"
+PURPLE = "#CC79A7"
 SIZE = (8.0, 3.6)  # inches; as wide as a laptop's notebook column
 LIMIT = {"color": RED, "linestyle": "--", "linewidth": 2, "label": "the card's limit"}
 

@@ -12,16 +12,17 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from helpers.measuring.trace import Trace
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, new_axes, powers_axis
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SIZE, SKY, add_axes, new_axes, powers_axis
 
 # Per selection mode a colour, a mark and a hatch.
 MODES = {
     "shared": (BLUE, "o", ""),
+    "union": (PURPLE, "D", ".."),
     "per_head": (ORANGE, "s", "//"),
     "per_layer_per_head": (GREEN, "^", "xx"),
 }
 # Colours and marks that policies take in turn: neither number divides the other, so no two of 104 look the same.
-COLOURS = (GREY, RED, BLUE, SKY, GREEN, ORANGE, "#CC79A7", "black")
+COLOURS = (GREY, RED, BLUE, SKY, GREEN, ORANGE, PURPLE, "black")
 MARKS = ("*", "o", "D", "d", "^", "s", "v", "x", "P", "<", "X", ">", "h")
 
 
@@ -74,9 +75,9 @@ def answers_by_mode(results: Mapping[str, Mapping[str, Share]]) -> Figure:
     for y, by_mode in enumerate(results.values()):
         for i, (mode, (share, low, high)) in enumerate(by_mode.items()):
             colour, mark, _ = MODES[mode]
-            height = y + 0.24 * (i - (len(by_mode) - 1) / 2)
+            height = y + 0.2 * (i - (len(by_mode) - 1) / 2)
             ax.plot([low, high], [height, height], color=colour, linewidth=1.5)
-            ax.plot(share, height, mark, color=colour, markersize=6)
+            ax.plot(share, height, mark, color=colour, markersize=5)
     _name_modes(ax)
     ax.set_yticks(range(len(results)), list(results))
     ax.set_ylim(len(results) - 0.5, -0.5)
@@ -90,7 +91,7 @@ def answers_by_mode(results: Mapping[str, Mapping[str, Share]]) -> Figure:
 def _name_modes(ax: Axes) -> None:
     for mode, (colour, mark, _) in MODES.items():
         ax.plot([], [], f"{mark}-", color=colour, label=mode)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=3, frameon=False, fontsize=9)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=len(MODES), frameon=False, fontsize=9)
 
 
 def lookups_by_budget(
@@ -106,17 +107,18 @@ def lookups_by_budget(
         looks: per policy a colour and a mark, as ``policy_looks`` gives them.
     """
     figure = Figure(figsize=SIZE)
-    width = 0.73 / len(by_mode)
+    width = 0.745 / len(by_mode)
     for i, (mode, by_policy) in enumerate(by_mode.items()):
         ax = add_axes(figure, (0.1 + i * width, 0.15, width - 0.02, 0.75))
         for policy, shares in by_policy.items():
             colour, mark = looks[policy]
             ax.plot(budgets, shares, f"{mark}-", color=colour, markersize=5, linewidth=1.3, label=policy)
         powers_axis(ax, budgets, [f"{100 * budget:g}%" for budget in budgets], fontsize=7)
+        ax.margins(x=0.12)  # neighbours' tick labels would touch
         ax.set_ylim(0.5, 1.02)
         ax.yaxis.set_major_formatter("{x:.0%}")
         ax.tick_params(labelleft=i == 0)
-        ax.set_title(mode, fontsize=10)
+        ax.set_title(mode, fontsize=9)
     figure.axes[0].set_ylabel("look-ups right")
     figure.axes[len(by_mode) // 2].set_xlabel("budget: rows kept, as a share of the thought")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -140,13 +142,13 @@ def weight_by_head(weights: Sequence[Sequence[float]], name: str) -> Figure:
 
 
 def values_by_head(
-    shares: Sequence[Sequence[float]], together: float, chance: float, marked: tuple[int, int]
+    shares: Sequence[Sequence[float]], together: Mapping[str, float], chance: float, marked: tuple[int, int]
 ) -> Figure:
     """Share of values among the better half of the rows, by each KV head's own scores; lines for all, and for chance.
 
     Args:
         shares: ``[n_layers][n_kv_heads]``.
-        together: the same for one choice of all heads.
+        together: the same for one choice of all heads, by selection mode.
         chance: share of values among all rows.
         marked: layer and KV head to mark.
     """
@@ -157,7 +159,8 @@ def values_by_head(
             look = {"color": RED, "hatch": "//"} if (layer, head) == marked else {"color": SKY}
             ax.bar(layer * (n_heads + 1) + head, share, 0.8, edgecolor="white", **look)
         ax.text(layer * (n_heads + 1) + (n_heads - 1) / 2, 0.66, f"layer {layer}", ha="center", fontsize=9)
-    ax.axhline(together, color=BLUE, linewidth=1.8, label="one choice of all heads together")
+    for (mode, share), style in zip(together.items(), ("-", "-."), strict=False):
+        ax.axhline(share, color=MODES[mode][0], linestyle=style, linewidth=1.8, label=f"all heads together, {mode}")
     ax.axhline(chance, color=GREY, linestyle="--", linewidth=1.5, label="rows drawn by lot")
     ax.set_xticks([layer * (n_heads + 1) + head for layer in range(len(shares)) for head in range(n_heads)])
     ax.set_xticklabels([str(head) for _ in shares for head in range(n_heads)])
@@ -165,7 +168,7 @@ def values_by_head(
     ax.yaxis.set_major_formatter("{x:.0%}")
     marks = Patch(facecolor=RED, hatch="//", edgecolor="white", label="the head that looks values up")
     handles = [*ax.get_legend_handles_labels()[0], marks]
-    ax.legend(handles=handles, loc="upper center", ncols=3, frameon=False, fontsize=9)
+    ax.legend(handles=handles, loc="upper center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -190,18 +193,19 @@ def recall_and_right(points: Sequence[tuple[str, float, float]], guessed: float)
 
 
 def blocks_by_mode(freed: Mapping[str, Mapping[str, float]], compacted: float) -> Figure:
-    """Blocks freed without compaction, three bars per policy, under the line of what compaction frees."""
-    figure, ax = new_axes("", "blocks freed per worksheet")
+    """Blocks freed without compaction, a bar per policy and selection mode, under the line of what compaction frees."""
+    figure, ax = new_axes("", "blocks freed per worksheet", left=0.07, right=0.99)
     halo = [withStroke(linewidth=2.5, foreground="white")]  # the line would run through the numbers
     for i, (mode, (colour, _, hatch)) in enumerate(MODES.items()):
-        places = [x + 0.26 * (i - 1) for x in range(len(freed))]
+        places = [x + 0.22 * (i - (len(MODES) - 1) / 2) for x in range(len(freed))]
         heights = [by_mode[mode] for by_mode in freed.values()]
         bars = ax.bar(
-            places, heights, 0.24, color=colour, hatch=hatch, edgecolor="white", label=f"{mode}, no compaction"
+            places, heights, 0.2, color=colour, hatch=hatch, edgecolor="white", label=f"{mode}, no compaction"
         )
-        ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7, path_effects=halo)
+        ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=6.5, path_effects=halo)
     ax.axhline(compacted, color=RED, linestyle="--", linewidth=2, label="with compaction, every policy and mode")
     ax.set_xticks(range(len(freed)), list(freed), fontsize=9)
+    ax.margins(x=0.02)
     ax.set_ylim(0, 1.45 * compacted)
     ax.legend(loc="upper center", ncols=2, frameon=False, fontsize=9)
     return figure

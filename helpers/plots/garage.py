@@ -11,7 +11,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, new_axes, powers_axis
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, new_axes, powers_axis
+from helpers.plots.compression import MODES
 
 ROW = 64  # slots side by side
 ROW_INCHES, BARS_INCHES = 0.36, 1.35
@@ -126,28 +127,29 @@ def freed_by_block_size(sizes: Sequence[int], freed: Mapping[str, Sequence[float
 def freed_by_policy(
     names: Sequence[str], freed: Mapping[str, Sequence[float]], blocks: int, with_compaction: int
 ) -> Figure:
-    """Per policy one bar per way of choosing: blocks that came back; and the line that compaction reaches for all.
+    """Per policy one bar per selection mode: blocks that came back; and the line that compaction reaches for all.
 
     Args:
         names: the policies.
-        freed: by way of choosing, blocks per sequence for each policy.
+        freed: by selection mode, blocks per sequence for each policy.
         blocks: blocks held before.
         with_compaction: blocks that come back if survivors are moved together.
     """
     figure, ax = new_axes(f"blocks that came back, of {blocks}", "", left=0.2)
-    figure.set_size_inches(SIZE[0], 4.4)
+    figure.set_size_inches(SIZE[0], 4.8)
     places, height = np.arange(len(names)), 0.8 / len(freed)
-    for i, (case, values) in enumerate(freed.items()):
+    for i, (mode, values) in enumerate(freed.items()):
+        colour, _, hatch = MODES[mode]
         ys = places + (i - (len(freed) - 1) / 2) * height
-        ax.barh(ys, values, 0.9 * height, color=(BLUE, SKY, "white")[i], edgecolor=BLUE, label=case)
+        ax.barh(ys, values, 0.9 * height, color=colour, hatch=hatch, edgecolor="white", label=mode)
         for y, value in zip(ys, values, strict=True):
             near_line = 0 <= with_compaction - value < 0.08 * blocks
-            ax.text((with_compaction if near_line else value) + 0.3, y, f"{value:,.1f}", va="center", fontsize=9)
-    ax.axvline(with_compaction, color=GREEN, linestyle="--", linewidth=2, label=f"with compaction: {with_compaction}")
+            ax.text((with_compaction if near_line else value) + 0.3, y, f"{value:,.1f}", va="center", fontsize=8)
+    ax.axvline(with_compaction, color=RED, linestyle="--", linewidth=2, label=f"with compaction: {with_compaction}")
     ax.set_yticks(places, list(names))
     ax.set_xlim(0, blocks)
     ax.invert_yaxis()
     ax.grid(visible=False)
-    figure.legend(loc="upper center", ncols=2, frameon=False, fontsize=9)
-    ax.set_position((0.2, 0.13, 0.77, 0.71))
+    figure.legend(loc="upper center", ncols=3, frameon=False, fontsize=9)
+    ax.set_position((0.2, 0.13, 0.77, 0.74))
     return figure

@@ -40,7 +40,7 @@ def lookups_frame(sweep: Sweep) -> Frame:
     ours = ", ".join(f"{lookups[mode]['TriAttention'][2]:.1%} {mode}" for mode in MODES)
     others = ", ".join(f"{policy} {lookups['shared'][policy][2]:.1%}" for policy in ("Random", "Oracle"))
     caption = (
-        "Figure: three line charts, share of look-ups right over the budget, one chart per selection mode; the axis "
+        "Figure: line charts, share of look-ups right over the budget, one chart per selection mode; the axis "
         f"begins at 50%. At a quarter of the thought TriAttention has {ours}; shared, {others}. "
         f"{sweep.facts['worksheets']['count']} worksheets, measured on {sweep.made_on}."
     )

@@ -11,8 +11,8 @@ from helpers.decoding import replay
 from helpers.eviction import Compressor, Policy, TriAttention
 from helpers.eviction import score as course_score
 from helpers.eviction.recorder import Recorder
+from helpers.eviction.selection import SELECTIONS, select
 from helpers.eviction.selection import group_scores as course_groups
-from helpers.eviction.selection import select
 from helpers.experiments.contest import Contest
 from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.records import load_sweep
@@ -378,21 +378,57 @@ WRONG_CHOICES = {
 }
 
 
+def whole(by_mean=choose, of_all=lambda s, n: choose(s.amax((0, 2), keepdim=True).expand_as(s), n)):
+    """A ``choose`` of both modes."""
+    return lambda s, n, mode: {"per_head": by_mean, "union": of_all}[mode](s, n)
+
+
 @pytest.mark.parametrize("mistake", WRONG_CHOICES)
 def test_choose_names_the_mistake(mistake, asked):
     function, words = WRONG_CHOICES[mistake]
-    assert names(asked(part_4.check_choose, function), words)
+    assert names(asked(part_4.check_choose, whole(by_mean=function)), words)
 
 
 def test_topk_alone_breaks_on_ties(asked):
-    said = asked(part_4.check_choose, lambda s, n: s.mean(0).topk(n).indices.sort(-1).values)
+    said = asked(part_4.check_choose, whole(by_mean=lambda s, n: s.mean(0).topk(n).indices.sort(-1).values))
     assert names(said, "topk promises nothing about ties")
+
+
+def most(scores):
+    return scores.amax((0, 2), keepdim=True)
+
+
+WRONG_UNIONS = {
+    "the mode is not looked at": (choose, "that is what per_head keeps"),
+    "the maximum over layers": (lambda s, n: choose(s.amax(0, keepdim=True), n), "maximum is over the heads, too"),
+    "mean over layers": (lambda s, n: select(s, n, "shared")[0], "that has a mean over layers in it"),
+    "heads, then the mean": (
+        lambda s, n: choose(s.amax(2, keepdim=True).expand_as(s), n),
+        "that has a mean over layers in it",
+    ),
+    "the mean of all": (lambda s, n: choose(s.mean((0, 2), keepdim=True).expand_as(s), n), "that is the mean of all"),
+    "best first": (lambda s, n: most(s).expand_as(s)[0].argsort(dim=-1, descending=True)[..., :n], "sort the places"),
+    "one set, for nobody": (lambda s, n: choose(most(s), n)[:, 0], "each of the 2 KV heads is given it"),
+    "one set, for one head": (lambda s, n: choose(most(s), n), "each of the 2 KV heads is given it"),
+    "a set per layer": (lambda s, n: select(s, n, "union"), "each of the 2 KV heads is given it"),
+    "transposed": (lambda s, n: whole()(s, n, "union").permute(2, 0, 1), "yours are [2, 1, 2]"),
+    "the worst": (lambda s, n: choose(-most(s).expand_as(s), n), "keep places 0 and 1, not [[2, 3], [2, 3]]"),
+    "all of the batch": (lambda s, n: choose(s.amax((0, 1, 2), keepdim=True).expand_as(s), n), "Does each sequence"),
+    "ties to the later": (lambda s, n: tie_to_the_later(most(s).expand_as(s), n), "do ties go to the earlier row?"),
+    "nothing": (lambda s, n: None, "is there a return?"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_UNIONS)
+def test_choose_names_the_mistake_in_union(mistake, asked):
+    function, words = WRONG_UNIONS[mistake]
+    assert names(asked(part_4.check_choose, whole(of_all=function)), words)
 
 
 def test_part_4_right(asked):
     for function in (group_scores, course_groups):
         assert is_right(asked(part_4.check_group_scores, function))
-    for function in (choose, lambda s, n: select(s, n, "per_head")[0]):
+    for function in (whole(), lambda s, n, mode: select(s, n, mode)[0]):
         assert is_right(asked(part_4.check_choose, function))
 
 
@@ -454,7 +490,7 @@ def test_the_same_rows(reference, contest, asked):
     for score in (at_once, by_offsets):
         policy = mine(reference, lambda self, i, k, p, score=score: scored(reference, i, k, p, score=score))
         said = asked(part_4.check_policy, policy, reference, contest, 222)
-        assert is_right(said) and said.count("Stage") == 5
+        assert is_right(said) and said.count("Stage") == 2 + len(SELECTIONS)
 
 
 WRONG_POLICIES = {
@@ -540,6 +576,7 @@ def test_what_the_hands_work_out(prose):
     assert torch.equal(group_scores(part_4.TOY_GROUP, 1).flatten(), torch.tensor([-1.0, 1, 1, 1]))
     assert part_4.TOY_LAYERS.mean(0).flatten().tolist() == [3, 2, 4, 2.75]
     assert "have the means 3, 2, 4 and 2.75" in prose
+    assert part_4.TOY_LAYERS.amax(0).flatten().tolist() == [6, 4, 5, 5.5] and "are 6, 4, 5 and 5.5" in prose
     assert abs(1.5 + 2j) == 2.5 and "= 2.5 long" in prose
 
 
@@ -548,7 +585,7 @@ def test_a_tenth_of_a_degree(said, prose):
 
 
 def test_both_policies_did_the_same(said):
-    for mode in ("shared", "per_head", "per_layer_per_head"):
+    for mode in SELECTIONS:
         mine_said, theirs = (
             re.findall(rf"^{name}, 222 rows kept, {mode}: (.*)$", said, re.MULTILINE)[0]
             for name in ("MyTriAttention", "TriAttention")

@@ -127,7 +127,7 @@ def test_block_sizes_and_policies_are_drawn_as_given():
     [ax] = drawn(plots.freed_by_block_size([1, 2], {"a": [0.9, 0.8], "b": [0.4, 0.1]}, {2: "me"}))
     assert points(ax) == [((1, 0.9), (2, 0.8)), ((1, 0.4), (2, 0.1))]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1\n", "2\nme"]
-    [ax] = drawn(plots.freed_by_policy(["P", "Q"], {"a": [1.0, 35.0], "b": [2.0, 3.0]}, 40, 36))
+    [ax] = drawn(plots.freed_by_policy(["P", "Q"], {"shared": [1.0, 35.0], "union": [2.0, 3.0]}, 40, 36))
     assert [bar.get_width() for bar in ax.patches] == [1, 35, 2, 3]
     assert [text.get_text() for text in ax.texts] == ["1.0", "35.0", "2.0", "3.0"]
     assert points(ax)[0][0][0] == 36

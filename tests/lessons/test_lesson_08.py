@@ -15,6 +15,7 @@ from helpers.cache import PagedCache
 from helpers.decoding import replay
 from helpers.eviction import SHOWN, Compressor, Policy, Random, StreamingLLM, TriAttention
 from helpers.eviction.recorder import Recorder
+from helpers.eviction.selection import SELECTIONS as MODES
 from helpers.experiments.recall import Lookup, find_lookups, has_copy, lookup_weights, share_of_values
 from helpers.measuring import Trace, share_interval
 from helpers.measuring.trace import Compression
@@ -29,8 +30,6 @@ from helpers.widgets import compression as control
 from helpers.widgets import page
 from helpers.widgets import sweep_frames as frames
 from tests.house.notebooks import NOTEBOOKS, lesson_text
-
-MODES = ("shared", "per_head", "per_layer_per_head")
 
 
 def drawn(figure):
@@ -126,11 +125,17 @@ def test_a_compression_is_a_vertical_fall():
     assert ax.get_ylim()[1] > 9
 
 
+def test_every_mode_has_a_look_of_its_own():
+    assert tuple(compression.MODES) == MODES
+    for looks in zip(*compression.MODES.values(), strict=True):
+        assert len(set(looks)) == len(MODES)
+
+
 def test_answers_are_marks_with_intervals():
     shares = {"Oracle": {mode: compression.Share(0.5, 0.4, 0.6) for mode in MODES}}
     [ax] = drawn(compression.answers_by_mode(shares))
     spans = [artist.get_xdata() for artist in ax.lines if len(artist.get_xdata()) == 2]
-    assert len(spans) == 3 and all(list(span) == [0.4, 0.6] for span in spans)
+    assert len(spans) == len(MODES) and all(list(span) == [0.4, 0.6] for span in spans)
 
 
 def test_lookups_are_one_panel_per_mode():
@@ -150,9 +155,10 @@ def test_policies_have_looks_of_their_own_that_stay_as_others_come():
 def test_bars_of_heads():
     [ax] = drawn(compression.weight_by_head([[0.1, 0.2], [0.3, 0.9]], "attention"))
     assert [bar.get_height() for bars in ax.containers for bar in bars] == [0.1, 0.2, 0.3, 0.9]
-    [ax] = drawn(compression.values_by_head([[0.1, 0.2], [0.3, 0.4]], 0.5, 0.27, (1, 0)))
+    [ax] = drawn(compression.values_by_head([[0.1, 0.2], [0.3, 0.4]], {"shared": 0.5, "union": 0.3}, 0.27, (1, 0)))
     assert [bar.get_height() for bars in ax.containers for bar in bars] == [0.1, 0.2, 0.3, 0.4]
     assert [bool(bar.get_hatch()) for bars in ax.containers for bar in bars] == [False, False, True, False]
+    assert [set(line(ax, f"all heads together, {mode}")[:, 1]) for mode in ("shared", "union")] == [{0.5}, {0.3}]
 
 
 def test_the_predicted_line_runs_from_guessing_to_right():
@@ -163,8 +169,8 @@ def test_the_predicted_line_runs_from_guessing_to_right():
 
 
 def test_blocks_freed_stand_under_the_line_of_compaction():
-    [ax] = drawn(compression.blocks_by_mode({"H2O": dict(zip(MODES, (11, 4, 0), strict=True))}, 20))
-    assert [bar.get_height() for bars in ax.containers for bar in bars] == [11, 4, 0]
+    [ax] = drawn(compression.blocks_by_mode({"H2O": dict(zip(MODES, (11, 10, 4, 0), strict=True))}, 20))
+    assert [bar.get_height() for bars in ax.containers for bar in bars] == [11, 10, 4, 0]
     assert set(line(ax, "with compaction, every policy and mode")[:, 1]) == {20}
 
 
@@ -185,7 +191,7 @@ def test_the_recall_data_add_up():
     recall = load_recall()
     facts, cells = recall.facts, recall.cells
     assert facts["lookup_head"] == {"layer": 1, "query_head": 4, "kv_head": 2}
-    assert len(cells) == 78 and facts["lookups"] == 1_805
+    assert len(cells) == 26 * len(MODES) and facts["lookups"] == 1_805
     for cell in cells.values():
         assert 0 <= cell.right_with_copy <= cell.with_copy <= 1_805
         assert 0 <= cell.right_without_copy <= cell.without_copy == 1_805 - cell.with_copy
@@ -257,7 +263,7 @@ def turn(calibrated, *choices):
 
 def test_answers_to_the_questions_above_the_control(calibrated, prose):
     assert turn(calibrated, "TriAttention", 240, 32, "shared") == (5, 12, 34)
-    assert [turn(calibrated, "TriAttention", 240, 32, mode)[0] for mode in MODES[1:]] == [0, 0]
+    assert [turn(calibrated, "TriAttention", 240, 32, mode)[0] for mode in MODES[1:]] == [0, 0, 0]
     off = {name: turn(calibrated, name, 240, 32, "shared", "off") for name in SHOWN}
     assert max(off, key=lambda name: off[name][1]) == "StreamingLLM" and off["StreamingLLM"][:2] == (2, 11)
     assert turn(calibrated, "TriAttention", 240, 128, "shared")[::2] == (6, 40)
@@ -359,7 +365,7 @@ def test_a_check_names_the_mistake(check, answer, message, capsys):
 
 
 def test_the_solution_of_exercise_3_in_words(calibrated, prose):
-    judged = [exercises.judge_policy(p, 0.5, mode) for mode in MODES[:2] for p in (LongKeys(), calibrated)]
+    judged = [exercises.judge_policy(p, 0.5, mode) for mode in ("shared", "per_head") for p in (LongKeys(), calibrated)]
     assert judged == [7, 7, 6, 2]
     assert "gets 7 of the 8 right, as many as TriAttention" in prose and "it is 6 against TriAttention's 2" in prose
 
@@ -389,6 +395,27 @@ def test_all_but_one_lookup_with_a_copy(prose):
     assert sum(cell.with_copy - cell.right_with_copy for cell in cells) == 1
     guessed = sum(cell.right_without_copy for cell in cells) / sum(cell.without_copy for cell in cells)
     assert f"{guessed:.0%}" == "19%" and "all look-ups but one" in prose
+
+
+def test_how_near_the_line_the_runs_lie(prose):
+    cells = load_recall().cells.values()
+    guessed = sum(cell.right_without_copy for cell in cells) / sum(cell.without_copy for cell in cells)
+    off = max(abs(cell.right - (cell.recall + (1 - cell.recall) * guessed)) for cell in cells)
+    assert f"within {100 * off:.1f} points of it" in prose
+
+
+def test_triattention_fails_in_every_mode_but_shared(sweep, prose):
+    shares = {mode: sweep.find("TriAttention", 0.5, mode).share_right for mode in MODES}
+    assert shares.pop("shared") > 0.7 and max(shares.values()) < 0.2
+    assert "near the top in one mode and fails in the others" in prose
+
+
+def test_in_union_triattention_lies_a_little_above_lots(sweep, prose):
+    for share in frames.SHARES:
+        more, most = (sweep.find("TriAttention", share, mode).share_of_lookups for mode in ("union", "shared"))
+        lots = sweep.find("Random", share, "shared").share_of_lookups
+        assert lots < more < lots + 0.03 and more < most
+    assert "above Random's at every budget, in `union` a little" in prose
 
 
 def test_a_quarter_of_the_thought(sweep):

@@ -24,6 +24,7 @@ Function = Callable[..., Any]
 # --- Part 4: choose --------------------------------------------------------------------------------------------------
 TOY_GROUP = torch.tensor([[[0.0, 0, 4, 4], [10, 30, 10, 30]]])  # one sequence, two query heads, one KV head
 TOY_LAYERS = torch.tensor([[6.0, 4, 3, 0], [0, 0, 5, 5.5]])[:, None, None]  # [n_layers, batch, n_kv_heads, rows]
+TOY_HEADS = torch.cat([TOY_LAYERS, torch.tensor([[0.0, 0, 1, 2], [1, 8, 0, 2]])[:, None, None]], dim=2)
 LESS = 3**0.5 / 2  # a z-score of 1, if the deviation is divided by rows - 1 = 3
 WRONG_GROUPS = {
     "you took the maximum first: then the head with the larger numbers decides alone. First z-scores.": [-1, 1, -1, 1],
@@ -86,16 +87,18 @@ def _groups_at_random(group_scores: Function) -> None:
 
 
 def check_choose(choose: Function) -> None:
-    """``choose(scores, count)``: the best rows by the mean over layers, ascending, ties to the earlier."""
+    """``choose(scores, count, mode)``: the best rows in ``per_head`` and ``union``, ascending, ties to the earlier."""
     check_stages(
-        stage("two layers by hand", _choose_by_hand, choose),
-        stage("rows that score alike", _choose_ties, choose),
-        stage("random scores beside the course's", _choose_at_random, choose),
+        stage("per_head, two layers by hand", _choose_by_hand, choose),
+        stage("per_head, rows that score alike", _choose_ties, choose),
+        stage("per_head, random scores beside the course's", _choose_at_random, choose),
+        stage("union, two heads of two layers by hand", _union_by_hand, choose),
+        stage("union, random scores beside the course's", _union_at_random, choose),
     )
 
 
 def _choose_by_hand(choose: Function) -> None:
-    found = as_tensor(attempt("choose(scores, 2)", choose, TOY_LAYERS.clone(), 2))
+    found = as_tensor(attempt('choose(scores, 2, "per_head")', choose, TOY_LAYERS.clone(), 2, "per_head"))
     size = list(found.shape)
     need(size != [2, 1, 1, 2], "every layer chooses for itself there; the mean over layers comes first.")
     need(size == [1, 1, 2], f"scores [2, 1, 1, 4] of two layers give places [1, 1, 2]; yours are {size}.")
@@ -117,7 +120,7 @@ def _choose_ties(choose: Function) -> None:
     for rows, count in ((4, 2), (600, 300)):
         scores = torch.ones(2, 1, 1, rows)
         scores[..., ::3] = 0
-        found = attempt("choose of equal scores", choose, scores, count)
+        found = attempt("choose of equal scores", choose, scores, count, "per_head")
         case = f"of {rows} rows that score 0, 1, 1, 0, 1, 1, ... the first {count} with a 1 stay"
         hint = "topk promises nothing about ties, sort(stable=True, descending=True) does."
         need(
@@ -129,7 +132,7 @@ def _choose_ties(choose: Function) -> None:
 def _choose_at_random(choose: Function) -> None:
     for seed in range(3):
         scores = some_keys(40, seed).permute(3, 0, 1, 2)[:3]  # [3, 2, 4, 40]
-        found = attempt("choose(scores, 17)", choose, scores.clone(), 17)
+        found = attempt('choose(scores, 17, "per_head")', choose, scores.clone(), 17, "per_head")
         right = course_select(scores, 17, "per_head")[0]
         need(found.shape == right.shape, f"scores [3, 2, 4, 40] give places [2, 4, 17]; yours are {list(found.shape)}.")
         if not torch.equal(found, right):
@@ -139,6 +142,36 @@ def _choose_at_random(choose: Function) -> None:
                 if in_order
                 else "other places than the course's. Does each sequence and head choose by its own mean over layers?"
             )
+
+
+def _union_by_hand(choose: Function) -> None:
+    found = as_tensor(attempt('choose(scores, 2, "union")', choose, TOY_HEADS.clone(), 2, "union"))
+    size = list(found.shape)
+    need(
+        size not in ([1, 2], [1, 1, 2], [2, 1, 2, 2]),
+        f"the set is one, and each of the 2 KV heads is given it: [1, 2, 2], as expand makes it; yours are {size}.",
+    )
+    need(size == [1, 2, 2], f"scores [2, 1, 2, 4] of two heads in two layers give places [1, 2, 2]; yours are {size}.")
+    places = found[0].tolist()
+    mistakes = {
+        ((0, 2), (1, 3)): "that is what per_head keeps: look at the mode.",
+        ((0, 3), (1, 3)): "each head has a set of its own: the maximum is over the heads, too.",
+        ((1, 2), (1, 2)): "that has a mean over layers in it; union takes the largest score of all layers and heads.",
+        ((1, 3), (1, 3)): "that is the mean of all; union takes the largest.",
+        ((1, 0), (1, 0)): "they come best first; survivors keep their order, so sort the places.",
+    }
+    otherwise = f"the largest scores are 6, 8, 5 and 5.5, so both heads keep places 0 and 1, not {places}."
+    need(places == [[0, 1], [0, 1]], mistakes.get(tuple(map(tuple, places)), otherwise))
+
+
+def _union_at_random(choose: Function) -> None:
+    for seed in range(3):
+        scores = some_keys(40, seed).permute(3, 0, 1, 2)[:3].round(decimals=1)  # [3, 2, 4, 40]; some score alike
+        found = attempt('choose(scores, 17, "union")', choose, scores.clone(), 17, "union")
+        right = course_select(scores, 17, "union")[0]
+        need(found.shape == right.shape, f"scores [3, 2, 4, 40] give places [2, 4, 17]; yours are {list(found.shape)}.")
+        hint = "Does each sequence have a set of its own, and do ties go to the earlier row?"
+        need(torch.equal(found, right), f"other places than the course's. {hint}")
 
 
 def check_places(places: Any, recorder: Recorder, position: int) -> None:
