@@ -16,8 +16,11 @@ BIN := .venv/bin
 endif
 # In a container one is usually root, and Jupyter then refuses to start unless told that it is meant.
 AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
-# The course needs no network, so neither does its JupyterLab: no news, no look for updates.
-QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
+# The course needs no network, so neither does its JupyterLab: no question about news, no look for updates. Only a
+# settings' folder keeps it from asking; the hub uses the same one.
+QUIET := JUPYTER_CONFIG_PATH="$(CURDIR)/labs/workshop/jupyter"
+# Named as a file to open, the first lesson would make its own folder the root, and the labs could not be reached.
+AT_THE_TOP := --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 # Without what it depends on: a llama.cpp to be compiled, and a command line. The course reads the file that it holds.
@@ -29,7 +32,7 @@ QUICK := arithmetic measuring machine records cache eviction decoding teaching w
 .PHONY: lab labs test quick notebooks bench sweep hub test-hub wheelhouse clean
 
 lab: .venv/lab.done
-	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
+	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(AT_THE_TOP) $(ARGS)
 
 test: .venv/test.done
 	$(BIN)/python -m pytest $(ARGS)
