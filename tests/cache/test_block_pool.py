@@ -4,6 +4,7 @@ import random
 from fractions import Fraction
 from itertools import combinations, count
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,6 +180,15 @@ def test_check_integrity_fails_with_an_equation(spoil, equation):
         (lambda pool, table: pool.free_blocks([3]), ["block 3", "free"]),
         (lambda pool, table: pool.touch([0, 3]), ["block 3", "free"]),
         (lambda pool, table: pool.free_blocks([0, 0]), ["[0, 0]", "twice"]),
+        (lambda pool, table: pool.free_blocks([-4]), ["blocks hold [-4]", "0 to 3"]),
+        (lambda pool, table: pool.touch([0, 9]), ["blocks hold [9]", "0 to 3"]),
+        (lambda pool, table: pool.touch([0, True]), ["one of the blocks", "True", "whole number"]),
+        (lambda pool, table: BlockTable(pool).release([0]), ["[0]", "has none"]),
+        (lambda pool, table: BlockPool(True, 16), ["num_blocks", "True", "1 or more"]),
+        (lambda pool, table: table.append(True), ["count", "True", "0 or more"]),
+        (lambda pool, table: table.blocks_needed(-1), ["count", "-1", "0 or more"]),
+        (lambda pool, table: table.make_own([0], extra=-1), ["extra", "-1", "0 or more"]),
+        (lambda pool, table: table.truncate(1.5), ["num_slots", "1.5", "0 or more"]),
         (lambda pool, table: table.release([1]), ["[1]", "0 to 0"]),
         (lambda pool, table: table.truncate(4), ["num_slots", "4", "0 to 3"]),
         (lambda pool, table: expected_empty_blocks(10, 11, 4), ["survivors", "11", "0 to 10"]),
@@ -195,6 +205,78 @@ def test_errors_are_one_line_and_change_nothing(call, words):
         call(pool, table)
     assert "\n" not in str(caught.value) and all(word in str(caught.value) for word in words)
     assert before == (list(table.blocks), table.num_slots, list(pool.ref_count), list(pool.free_queue))
+
+
+# --- Numbers that are no blocks ---------------------------------------------------------------------------------------
+# A pool of 4 blocks of 2 slots, and in it a table of 3 blocks: blocks 0 to 2 are held, 3 is free.
+CALLS = {
+    "free_blocks": lambda pool, table, numbers: pool.free_blocks(numbers),
+    "touch": lambda pool, table, numbers: pool.touch(numbers),
+    "release": lambda pool, table, numbers: table.release(numbers),
+    "make_own": lambda pool, table, numbers: table.make_own(numbers),
+    "num_shared": lambda pool, table, numbers: table.num_shared(numbers),
+}
+no_blocks = st.one_of(
+    st.integers(max_value=-1),
+    st.integers(min_value=3),
+    st.booleans(),
+    st.booleans().map(np.bool_),
+    st.floats(),  # 1.0 too
+    st.integers(-128, -1).map(np.int8),
+    st.integers(3, 255).map(np.uint8),
+    st.sampled_from([None, "1", b"1", 1j, Fraction(1, 2), (1,), [1]]),
+)
+kinds = st.sampled_from([int, np.int8, np.uint8, np.int64])
+
+
+def held_three(child=True):
+    """The pool, its table, and a second table that shares its blocks."""
+    pool = BlockPool(4, 2)
+    table = BlockTable(pool)
+    table.append(6)
+    return pool, table, [table, table.fork()] if child else [table]
+
+
+@pytest.mark.parametrize("name", CALLS)
+@fast
+@given(before=st.lists(st.integers(0, 2), unique=True), wrong=no_blocks, after=st.lists(st.integers(0, 2)))
+def test_numbers_that_are_no_blocks_are_refused_and_change_nothing(name, before, wrong, after):
+    pool, table, tables = held_three()
+    state = (list(table.blocks), table.num_slots, list(pool.ref_count), list(pool.free_queue))
+    with pytest.raises(ValueError) as caught:
+        CALLS[name](pool, table, iter([*before, wrong, *after]))
+    assert "\n" not in str(caught.value)
+    assert state == (list(table.blocks), table.num_slots, list(pool.ref_count), list(pool.free_queue))
+    pool.check_integrity(tables)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@fast
+@given(st.lists(st.integers(0, 2), unique=True), kinds, st.booleans())
+def test_numpy_s_whole_numbers_do_what_python_s_do(name, numbers, kind, child):
+    """And none of them stays in the pool, where a narrow one would wrap around in ``block x block_size``."""
+    states = []
+    for given_numbers in (numbers, [kind(number) for number in numbers]):
+        pool, table, _ = held_three(child)
+        try:
+            said = CALLS[name](pool, table, given_numbers)
+        except OutOfBlocks as error:
+            said = str(error)
+        held = [*table.blocks, table.num_slots, *pool.ref_count, *pool.free_queue]
+        assert {type(number) for number in held} == {int}
+        states.append((said, held, len(table.blocks), len(pool.free_queue)))
+    assert states[0] == states[1]
+
+
+def test_narrow_numbers_of_slots_do_not_wrap_around():
+    pool = BlockPool(np.uint8(40), np.uint8(16))
+    table = BlockTable(pool)
+    table.append(np.uint8(250))
+    table.append(np.uint8(250))
+    assert (table.num_slots, table.blocks) == (500, list(range(32)))
+    assert table.slots() == list(range(500))
+    assert table.truncate(np.uint8(17)) == 30 and table.blocks_needed(np.uint8(255)) == 15
+    pool.check_integrity([table])
 
 
 # --- The closed form of the trap --------------------------------------------------------------------------------------

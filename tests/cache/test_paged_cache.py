@@ -334,6 +334,9 @@ def test_out_of_blocks_names_all_three_and_leaves_the_cache_usable():
         (torch.tensor([-1, 1]).expand(BATCH, HEADS, -1), ["10 rows alive"]),
         (torch.zeros(LAYERS + 1, BATCH, HEADS, 1, dtype=torch.long), ["shape", "[2, 2"]),
         (torch.tensor([3, 1]).expand(LAYERS, BATCH, HEADS, -1), ["ascending"]),
+        (torch.tensor([3, 1], dtype=torch.uint8).expand(BATCH, HEADS, -1), ["torch.uint8", "whole numbers"]),
+        (torch.tensor([1.0, 3.0]).expand(BATCH, HEADS, -1), ["torch.float32", "whole numbers"]),
+        (torch.tensor([False, True]).expand(BATCH, HEADS, -1), ["torch.bool", "whole numbers"]),
     ],
 )
 def test_a_wrong_eviction_is_refused_in_one_line(keep, words):
@@ -344,7 +347,7 @@ def test_a_wrong_eviction_is_refused_in_one_line(keep, words):
     assert cache.alive() == 10
 
 
-@pytest.mark.parametrize("layer", [-1, LAYERS, 0.5])
+@pytest.mark.parametrize("layer", [-1, LAYERS, 0.5, True])
 def test_a_layer_that_is_not_there_is_refused_in_one_line(layer):
     cache = fresh(tokens=10)
     with pytest.raises(ValueError, match="layer is") as caught:

@@ -245,21 +245,22 @@ def _broken(target: str, own: BeautifulSoup, folder: Path) -> str:
         return "it is absolute"
     if path and not (folder / path).exists():
         return "there is no such file"
-    anchors = _anchors_in(folder / path, fragment) if path else _anchors(own)
-    return f"there is no heading or id '{fragment}'" if fragment and fragment not in anchors else ""
+    there = _anchors_in(folder / path, fragment) if path else anchors(own)
+    return f"there is no heading or id '{fragment}'" if fragment and fragment not in there else ""
 
 
 def _anchors_in(path: Path, fragment: str) -> set[str]:
     if path.suffix == ".ipynb":
-        return _anchors(page(json.loads(path.read_text(encoding="utf-8"))))
+        return anchors(page(json.loads(path.read_text(encoding="utf-8"))))
     if path.suffix != ".md":
         return {fragment}  # a line of code, say, which only a forge can resolve
     document = _fragment(path.read_text(encoding="utf-8"))
     # A Markdown file is read on a forge, which lowers and strips its headings; JupyterLab keeps them as they are.
-    return _anchors(document) | {_slug(heading.get_text()) for heading in document.find_all(HEADINGS)}
+    return anchors(document) | {_slug(heading.get_text()) for heading in document.find_all(HEADINGS)}
 
 
-def _anchors(document: BeautifulSoup) -> set[str]:
+def anchors(document: BeautifulSoup) -> set[str]:
+    """What a link may name after its #: the ids, and the headings as JupyterLab writes them, with hyphens."""
     ids = {unquote(str(tag[key])) for key in ("id", "name") for tag in document.find_all(attrs={key: True})}
     return ids | {heading.get_text().replace(" ", "-") for heading in document.find_all(HEADINGS)}
 

@@ -22,10 +22,10 @@ def requirements():
     return [Requirement(line) for line in (*PROJECT["project"]["dependencies"], *extra)]
 
 
-def pins():
-    lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+def pins(name="constraints.txt"):
+    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
     found = [Requirement(line) for line in lines if line]
-    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in found), "constraints.txt pins exactly"
+    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in found), f"{name} pins exactly"
     return {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in found}
 
 
@@ -41,10 +41,24 @@ def test_every_dependency_is_pinned_within_its_range(requirement):
     assert requirement.specifier.contains(version)
 
 
-def test_the_pins_name_nothing_twice_and_torch_as_agreed():
-    lines = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_the_oldest_pin_is_the_lower_bound(requirement):
+    [least] = [each.version for each in requirement.specifier if each.operator == ">="]
+    pinned = pins("constraints-oldest.txt")[canonicalize_name(requirement.name)]
+    assert pinned == ("2.13.0" if requirement.name == "torch" else least)  # the one exception: see pyproject.toml
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-oldest.txt"])
+def test_the_pins_name_nothing_twice_and_torch_as_agreed(name):
+    lines = re.findall(r"^([\w.-]+)==", (ROOT / name).read_text(), re.MULTILINE)
     assert len({canonicalize_name(line) for line in lines}) == len(lines)
-    assert pins()["torch"] == "2.13.0"
+    assert pins(name)["torch"] == "2.13.0"
+
+
+def test_ipywidgets_7_comes_with_the_parts_that_show_it():
+    oldest = pins("constraints-oldest.txt")
+    shown_by = [oldest[name] for name in ("ipywidgets", "jupyterlab-widgets", "widgetsnbextension")]
+    assert shown_by == ["7.7.1", "1.1.11", "3.6.10"]
 
 
 def test_torch_has_no_upper_bound_and_transformers_stays_below_6():
@@ -92,7 +106,7 @@ def test_smollm2_has_one_version_and_never_brings_its_dependencies():
         )
         assert "helpers.models.smollm2" in texts[name]
     assert "constraints.txt" in texts["postBuild"]
-    assert texts["Makefile"].count("$(SMOLLM2)") == 2  # installed, and put into the wheelhouse
+    assert texts["Makefile"].count("$(SMOLLM2)") == 3  # installed in either environment, and put into the wheelhouse
 
 
 def test_what_helpers_imports_is_declared():

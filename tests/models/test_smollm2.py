@@ -67,6 +67,9 @@ def test_it_is_the_model_that_was_published(smol):
     assert (smol.model.config.vocab_size, smol.tokenizer.model_max_length) == (49_152, 8_192)
     assert (smol.name, smol.is_reasoner, smol.model.training) == ("smollm2", False, False)
     assert "<|im_start|>assistant" in smol.tokenizer.chat_template
+    # transformers 5.15 reads the first and the last of these otherwise from the GGUF.
+    assert smol.tokenizer.eos_token == smol.tokenizer.pad_token == "<|im_end|>"
+    assert smol.tokenizer.decode(smol.tokenizer.encode("a , b \u2581 c")) == "a , b \u2581 c"
 
 
 @pytest.mark.parametrize("make", [dynamic, paged])

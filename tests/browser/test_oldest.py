@@ -1,0 +1,27 @@
+"""The oldest ipywidgets that the course allows: a control is shown, and turned. ``make test-oldest`` runs this."""
+
+from functools import partial
+
+import ipywidgets
+import pytest
+
+from tests.browser import jupyter
+from tests.browser.test_lessons import CONTROLS
+from tests.house.notebooks import NOTEBOOKS
+
+
+@pytest.mark.skipif(ipywidgets.version_info[0] > 7, reason="make test-oldest runs it; test_lessons.py turns them all")
+def test_a_control_is_turned(course):
+    [control] = [each for each in CONTROLS if each.lesson == "02"]
+    [path] = NOTEBOOKS.glob("02_*.ipynb")
+    with (
+        jupyter.notebook(*course, f"{NOTEBOOKS.name}/{path.name}") as page,
+        jupyter.screenshot_on_failure(page, "oldest"),
+    ):
+        jupyter.run_all(page)
+        assert jupyter.errors(page) == []
+        cell = jupyter.find_control(page, control.walk[0])
+        for model in ("Qwen2.5-7B", "Qwen3-32B"):
+            jupyter.turn(cell, partial(jupyter.choose, cell, "model", model))
+            control.check(cell)
+            assert jupyter.value(cell, "model") == model
