@@ -193,18 +193,10 @@ def divergence_by_format(names: Sequence[str], costs: Sequence[Cost]) -> Figure:
     }
     for (side, turned), (shift, colour, mark, fill, label) in looks.items():
         some = [cost for cost in costs if (cost.side, cost.turned) == (side, turned)]
-        ax.errorbar(
-            [cost.column + shift for cost in some],
-            [cost.mean for cost in some],
-            [[min(cost.half, 0.9 * cost.mean) for cost in some], [cost.half for cost in some]],
-            fmt=mark,
-            color=colour,
-            markerfacecolor=fill,
-            markersize=7,
-            capsize=3,
-            linewidth=1.2,
-            label=label,
-        )
+        xs, ys = [cost.column + shift for cost in some], [cost.mean for cost in some]
+        spread = [[min(cost.half, 0.9 * cost.mean) for cost in some], [cost.half for cost in some]]
+        look = {"color": colour, "markerfacecolor": fill, "markersize": 7, "capsize": 3, "linewidth": 1.2}
+        ax.errorbar(xs, ys, spread, fmt=mark, label=label, **look)
     ax.set_yscale("log")
     ax.set_xticks(range(len(names)), list(names))
     ax.set_xlim(-0.6, len(names) - 0.4)
