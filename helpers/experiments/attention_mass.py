@@ -17,11 +17,11 @@ from helpers.cache.attention import attending
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.windows import windows
 from helpers.models.loading import Loaded, load_smollm2
+from helpers.records.attention_mass import PLACES
 
 TEXT, COUNT, LENGTH = "english", 10, 1024
 FIRST_QUERY = 512  # queries before it have too short a past
 FIRST, NEAR, TENTH = 4, 16, 0.1
-PLACES = ("first", "near", "same", "after_same", "rest")
 
 
 class MassWatcher:

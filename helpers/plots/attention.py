@@ -33,9 +33,8 @@ def attention_mass(
     layers = np.arange(len(tenth))
     upper = add_axes(figure, (0.1, 0.67, 0.87, 0.26))
     offsets = np.linspace(-0.3, 0.3, len(tenth[0]))
-    upper.plot(
-        (layers[:, None] + offsets).ravel(), np.ravel(tenth), "o", color=BLUE, markersize=2.5, label="a query head"
-    )
+    xs = (layers[:, None] + offsets).ravel()
+    upper.plot(xs, np.ravel(tenth), "o", color=BLUE, markersize=2.5, label="a query head")
     upper.plot(layers, np.mean(tenth, 1), "-", color=GREEN, linewidth=2, label="mean of the layer")
     upper.axhline(0.1, color=GREY, linestyle=":", linewidth=1.2)
     upper.text(len(layers) - 0.5, 0.12, "if attention were even", ha="right", fontsize=9, color=GREY)

@@ -1,4 +1,4 @@
-"""Figures of KV formats: a row as it is read back, errors of rows and outputs, answers by bits, context by format."""
+"""Figures of KV formats: a row read back, errors of rows and outputs, answers by bits, a real model's divergence."""
 
 from __future__ import annotations
 
@@ -160,4 +160,45 @@ def context_by_format(names: Sequence[str], tokens: Sequence[int]) -> Figure:
     ax.margins(x=0.15)
     ax.grid(visible=False)
     ax.xaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+class Cost(NamedTuple):
+    """What one side in one format costs, as it is drawn: which side, whether rows are turned, mean and half interval.
+
+    ``column`` is the place of the format among those named.
+    """
+
+    side: str
+    turned: bool
+    column: int
+    mean: float
+    half: float
+
+
+def divergence_by_format(names: Sequence[str], costs: Sequence[Cost]) -> Figure:
+    """KL divergence per format, K and V apart, hollow where rows were turned first; 95% intervals, logarithmic.
+
+    Args:
+        names: the formats in the order of their bits, as they stand below the axis.
+        costs: every run.
+    """
+    figure, ax = new_axes("bits per number, and format", "KL divergence (nats per token)")
+    ax.set_position((0.12, 0.24, 0.85, 0.72))  # room for names of two lines
+    looks = {
+        ("k", False): (-0.24, BLUE, "^", BLUE, "K"),
+        ("k", True): (-0.08, BLUE, "^", "white", "K, turned first"),
+        ("v", False): (0.08, ORANGE, "s", ORANGE, "V"),
+        ("v", True): (0.24, ORANGE, "s", "white", "V, turned first"),
+    }
+    for (side, turned), (shift, colour, mark, fill, label) in looks.items():
+        some = [cost for cost in costs if (cost.side, cost.turned) == (side, turned)]
+        xs, ys = [cost.column + shift for cost in some], [cost.mean for cost in some]
+        spread = [[min(cost.half, 0.9 * cost.mean) for cost in some], [cost.half for cost in some]]
+        look = {"color": colour, "markerfacecolor": fill, "markersize": 7, "capsize": 3, "linewidth": 1.2}
+        ax.errorbar(xs, ys, spread, fmt=mark, label=label, **look)
+    ax.set_yscale("log")
+    ax.set_xticks(range(len(names)), list(names))
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.legend(loc="upper right", frameon=False, ncols=2)
     return figure
