@@ -30,7 +30,7 @@ FACTS = (  # what is told, what is asked much later, how the answer begins, and 
         " flowerpot",
     ),
     ("My favourite fruit is the mango.", "What is my favourite fruit?", "Your favourite fruit is the", " mango"),
-    ("The meeting is on Thursday.", "On which day is the meeting?", "The meeting is on", " Thursday"),
+    ("The meeting is on Saturday.", "On which day is the meeting?", "The meeting is on", " Saturday"),
     ("I am learning to play the violin.", "Which instrument do I learn?", "You are learning to play the", " violin"),
     ("My brother lives in Chicago.", "Where does my brother live?", "Your brother lives in", " Chicago"),
     ("I was born in April.", "In which month was I born?", "You were born in", " April"),
