@@ -73,15 +73,34 @@ class Fields:
             return None
         if not isinstance(value, list | tuple):
             raise ValueError(f"{self} has {name} {value!r}; it must be a list with one entry per layer")
-        predicting = self.get("num_nextn_predict_layers") or self.get("mtp_num_hidden_layers") or 0
+        named = [self.get(n) for n in ("num_nextn_predict_layers", "mtp_num_hidden_layers")]
+        predicting = next((n for n in named if isinstance(n, int) and n > 0), 0)
         if len(value) not in (n_layers, n_layers + predicting):
             raise ValueError(f"{self} lists {len(value)} {name}; num_hidden_layers is {n_layers}")
         return list(value[:n_layers])
 
+    def nested(self, name: str) -> Fields:
+        """The fields of a nested dict; empty where the file has none."""
+        value = {} if self.get(name) is None else self.get(name)
+        if not isinstance(value, dict):
+            raise ValueError(f"{self} has {name} {value!r}; it must be an object of fields")
+        return Fields({"model_type": self.model_type, **value})
+
+    def indices(self, name: str) -> list[int] | None:
+        """A list of layers by their number, or None where the file has none."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or not all(isinstance(i, int) for i in value):
+            raise ValueError(f"{self} has {name} {value!r}; it must be a list of layers")
+        return list(value)
+
     def of_layer(self, layer: int) -> Fields:
         """The fields as they hold for one layer, where transformers saves them layer by layer."""
-        changed = self.get("per_layer_config") or {}
-        own = next((values for index, values in changed.items() if int(index) == layer), {})
+        changed = self.nested("per_layer_config").values
+        own = next((changed[index] for index in changed if str(index).isdigit() and int(index) == layer), {})
+        if not isinstance(own, dict):
+            raise ValueError(f"{self} has per_layer_config {own!r} for layer {layer}; it must be an object of fields")
         return Fields({**self.values, **own}) if own else self
 
     def element_bytes(self, *names: str) -> int:
@@ -137,7 +156,9 @@ def read_fields(config: Any) -> Fields:
     values = config.to_dict() if hasattr(config, "to_dict") else config
     if not isinstance(values, dict):
         raise ValueError(f"config is a {type(values).__name__}; it may be a dict, a path or a transformers config")
-    while nested := next((values[name] for name in NESTED if isinstance(values.get(name), dict) and values[name]), None):
+    while nested := next(
+        (values[name] for name in NESTED if isinstance(values.get(name), dict) and values[name]), None
+    ):
         outer = {name: values.get(name) for name in ("model_type", "dtype", "torch_dtype", "architectures")}
         values = {name: value for name, value in outer.items() if value is not None} | nested
     return Fields(values)

@@ -19,7 +19,7 @@ from typing import Any
 
 from helpers.arithmetic.catalog import WEIGHT_BITS, GiB, KiB, MiB
 from helpers.arithmetic.families import read_layers
-from helpers.arithmetic.layers import ROWLESS, KVFormat, LayerKV
+from helpers.arithmetic.layers import ROWLESS, KVFormat, LayerKV, split_format
 
 _UNITS = ((GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB"))
 
@@ -66,24 +66,35 @@ class KVShape:
                 kind that this course cannot count.
         """
         layers = tuple(read_layers(config))
-        first = next((layer for layer in layers if layer.kind not in ROWLESS), None)
-        if first is None:
-            raise ValueError("the config describes a model that keeps no rows of K and V")
+        first = next((layer for layer in layers if layer.kind not in ROWLESS), layers[0])
         head_dim = first.k_dim + first.v_dim if first.kind == "latent" else first.k_dim
         return cls(len(layers), first.n_kv_heads, head_dim, layers, sum(layer.state for layer in layers))
 
     def bytes(self, tokens: int, sequences: int = 1, kv_format: KVFormat = "fp16") -> int:
-        """Bytes of the cache after ``tokens`` tokens in each of ``sequences`` sequences, recurrent state left out."""
+        """Bytes of the cache after ``tokens`` tokens in each of ``sequences`` sequences, recurrent state left out.
+
+        Args:
+            tokens: of each sequence.
+            sequences: how many.
+            kv_format: one name for all rows; or a pair, for K and for V; or three, where the model keeps index rows,
+                which are in K's format otherwise (DeepSeek-V3.2's engines keep them in 8 bits beside others).
+        """
+        self._require_format(kv_format)
         tokens, sequences = require_count("tokens", tokens, least=0), require_count("sequences", sequences, least=0)
         return sequences * sum(n * layer.bytes(tokens, kv_format) for layer, n in self._alike)
 
     def bytes_per_token(self, kv_format: KVFormat = "fp16") -> int | float:
         """Bytes that one more token costs while every layer still grows (no sliding window is full yet).
 
-        Where several tokens share a row, it is the mean, and may be a fraction.
+        Where several tokens share a row, it is the mean, and may be a fraction. ``kv_format`` is as for ``bytes``.
         """
+        self._require_format(kv_format)
         mean = sum(n * layer.bytes_per_token(kv_format) for layer, n in self._alike)
         return int(mean) if mean == int(mean) else mean
+
+    def _require_format(self, kv_format: KVFormat) -> None:
+        """Raise if a format is named for index rows that the model does not keep."""
+        split_format(kv_format, index=any(layer.index_dim for layer in self.layers))
 
     @cached_property
     def _alike(self) -> tuple[tuple[LayerKV, int], ...]:

@@ -96,5 +96,6 @@ def split_format(kv_format: KVFormat, index: bool = False) -> tuple[str, ...]:
     if index and len(names) == 2:
         names += names[:1]
     if len(names) != 2 + index:
-        raise ValueError(f"kv_format is {kv_format!r}; it may be one name or a pair, (format of K, format of V)")
+        third = ", or three, index rows last" if index else ""
+        raise ValueError(f"kv_format is {kv_format!r}; it may be one name or a pair, (format of K, format of V){third}")
     return names

@@ -85,9 +85,11 @@ OWN = {  # what a family needs besides
     "bailing_hybrid": {"num_key_value_heads": 4, "layer_group_size": 2},
     "bamba": {"attn_layer_indices": [1, 3]},
     "cosmos3_edge_text": {"head_dim": 128},
-    "deepseek_v4": {"layer_types": ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"]
-                    + ["compressed_sparse_attention"], "compress_rates": {"compressed_sparse_attention": 4,
-                                                                           "heavily_compressed_attention": 5}},
+    "deepseek_v4": {
+        "layer_types": ["sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"]
+        + ["compressed_sparse_attention"],
+        "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 5},
+    },
     "ernie4_5_vl_moe_text": {"moe_intermediate_size": [8, 8]},
     "falcon_h1": {"mamba_d_ssm": 128},
     "gemma3n_text": {"num_kv_shared_layers": 2, "layer_types": SLIDING_THEN_FULL},
@@ -109,8 +111,10 @@ OWN = {  # what a family needs besides
     "mllama_text_model": {"cross_attention_layers": [1]},
     "nemotron_h": MAMBA_2 | {"layers_block_type": ["mamba", "moe", "attention", "mlp"], "num_hidden_layers": ABSENT},
     "olmo_hybrid": {"layer_types": STATE_THEN_FULL},
-    "phi4_multimodal": {"vision_config": {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32},
-                        "audio_config": {"hidden_size": 32, "num_blocks": 1, "intermediate_size": 32}},
+    "phi4_multimodal": {
+        "vision_config": {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 32},
+        "audio_config": {"hidden_size": 32, "num_blocks": 1, "intermediate_size": 32},
+    },
     "zamba": {"layers_block_type": ["mamba", "hybrid"] * 2},
     "zamba2": {"layers_block_type": ["mamba", "hybrid"] * 2, "head_dim": ABSENT},
 }
@@ -139,8 +143,11 @@ def small(model_type):
     """A ``config.json`` of the family in which only what differs from the defaults is written, as publishers do."""
     config_class = text_classes()[model_type]
     known, mapped = fields_of(config_class), config_class.attribute_map
-    chosen = {name: value for name, value in (SMALL | OWN.get(model_type, {})).items()
-              if (name in known or name in OWN.get(model_type, {})) and value != ABSENT}
+    chosen = {
+        name: value
+        for name, value in (SMALL | OWN.get(model_type, {})).items()
+        if (name in known or name in OWN.get(model_type, {})) and value != ABSENT
+    }
     doubled = {name for name, other in mapped.items() if name in chosen and other in chosen}
     return {"model_type": model_type} | {name: value for name, value in chosen.items() if name not in doubled}
 
@@ -157,8 +164,13 @@ def model_class(config):
         if type(config) in auto._model_mapping:
             return auto._model_mapping[type(config)]
     module = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
-    fits = [c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, PreTrainedModel)
-            and c.config_class is type(config) and "past_key_values" in inspect.signature(c.forward).parameters]
+    fits = [
+        c
+        for _, c in inspect.getmembers(module, inspect.isclass)
+        if issubclass(c, PreTrainedModel)
+        and c.config_class is type(config)
+        and "past_key_values" in inspect.signature(c.forward).parameters
+    ]
     return min(fits, key=lambda c: (not c.__name__.endswith("ForCausalLM"), c.__name__))
 
 

@@ -110,7 +110,9 @@ _GEMMA = {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096}
 _add("gemma2 vaultgemma", rows_by(every_nth_full), **_GEMMA, sliding_window_pattern=2)
 _GEMMA = _GEMMA | {"num_hidden_layers": 26, "num_attention_heads": 8, "sliding_window_pattern": 6}
 _add("gemma3 gemma3_text", uneven.gemma_3, **_GEMMA)
-_add("gpt_oss", rows_by(every_nth_full), num_key_value_heads=8, head_dim=64, sliding_window=128, sliding_window_pattern=2)
+_add(
+    "gpt_oss", rows_by(every_nth_full), num_key_value_heads=8, head_dim=64, sliding_window=128, sliding_window_pattern=2
+)
 _add("cohere2 olmo3", rows_by(every_nth_full), sliding_window=4096, sliding_window_pattern=4)
 _EXAONE = {"num_key_value_heads": 32, "sliding_window": 4096, "sliding_window_pattern": 4}
 _add("exaone4 exaone_moe", rows_by(every_nth_full), **_EXAONE)
@@ -147,7 +149,8 @@ _M3 = {"num_key_value_heads": 4, "head_dim": 128, "index_head_dim": 128}
 _add("minimax_m3 minimax_m3_vl minimax_m3_vl_text", uneven.minimax_m3, _INDEX, **_M3)
 _add("hunyuan", uneven.cross_layer, {"head_dim": "attention_head_dim"})
 _add("hunyuan_v1_dense hunyuan_v1_moe hunyuan_vl_text", uneven.hunyuan_v1)
-_add("mllama mllama_text_model", uneven.mllama, num_key_value_heads=8)
+_IMAGES = [3, 8, 13, 18, 23, 28, 33, 38]
+_add("mllama mllama_text_model", uneven.mllama, num_key_value_heads=8, cross_attention_layers=_IMAGES)
 _add("deci nemotron-nas", uneven.blocks)
 
 # --- Latent rows -----------------------------------------------------------------------------------------------------
@@ -205,7 +208,9 @@ _add("nemotron_h", hybrid.nemotron_h, _NEMOTRON, num_key_value_heads=8, head_dim
 _ZAMBA = {"head_dim": "attention_head_dim"}
 _add("zamba", hybrid.zamba, _ZAMBA, num_key_value_heads=16, mamba_expand=2, mamba_d_conv=4, mamba_d_state=16)
 _ZAMBA = _ZAMBA | {"mamba_n_heads": "n_mamba_heads", "mamba_n_groups": "mamba_ngroups", "mamba_d_head": "mamba_headdim"}
-_add("zamba2", hybrid.zamba_2, _ZAMBA, mamba_expand=2, mamba_d_conv=4, mamba_d_state=64, mamba_ngroups=1, n_mamba_heads=8)
+_add(
+    "zamba2", hybrid.zamba_2, _ZAMBA, mamba_expand=2, mamba_d_conv=4, mamba_d_state=64, mamba_ngroups=1, n_mamba_heads=8
+)
 _add("lfm2 lfm2_moe", hybrid.lfm2, num_key_value_heads=8, conv_L_cache=3)
 _add("lfm3", hybrid.lfm3, num_key_value_heads=4, head_dim=128, conv_L_cache=7, sliding_window=256)
 _add("minimax", hybrid.minimax, num_key_value_heads=8)
@@ -214,14 +219,15 @@ _add("minicpm_sala", hybrid.minicpm_sala)
 _add("bailing_moe_linear", hybrid.bailing_linear)
 
 # --- Known, and refused with a reason --------------------------------------------------------------------------------
-_TWO_TEXTS = "an encoder-decoder keeps rows of two texts"
-_ENGINES_DIFFER = "its index keeps one row for several tokens, and engines differ in which"
-REFUSED: dict[str, str] = {
-    **dict.fromkeys("bart bigbird_pegasus blenderbot blenderbot-small florence2 marian mbart mvp".split(), _TWO_TEXTS),
-    **dict.fromkeys("pegasus plbart prophetnet t5 t5gemma t5gemma2 udop whisper".split(), _TWO_TEXTS),
-    **dict.fromkeys("glm5_next_text qwen4_exp qwen4_exp_text".split(), _ENGINES_DIFFER),
-    "recurrent_gemma": "its recurrent state lies outside the cache",
+_BY_REASON = {
+    "an encoder-decoder keeps rows of two texts": (
+        "bart bigbird_pegasus blenderbot blenderbot-small florence2 marian mbart mvp pegasus plbart prophetnet t5"
+        " t5gemma t5gemma2 udop whisper"
+    ),
+    "its index keeps one row for several tokens, and engines differ in which": "glm5_next_text qwen4_exp qwen4_exp_text",
+    "its recurrent state lies outside the cache": "recurrent_gemma",
 }
+REFUSED: dict[str, str] = {name: reason for reason, names in _BY_REASON.items() for name in names.split()}
 
 
 def read_layers(config: Any) -> list[LayerKV]:
@@ -235,8 +241,12 @@ def read_layers(config: Any) -> list[LayerKV]:
             is of a kind that this course cannot count.
     """
     fields = read_fields(config)
-    family = FAMILIES.get(fields.model_type or "")
+    if not isinstance(fields.model_type, str):
+        missing = [name for name in ("model_type", "num_hidden_layers") if fields.get(name) is None]
+        raise ValueError(
+            f"the config names no {' and no '.join(missing or ['model_type'])}; the family decides the rule"
+        )
+    family = FAMILIES.get(fields.model_type)
     if family is None:
-        why = REFUSED.get(fields.model_type or "", "no rule is known for its family")
-        raise fields.refusal(why, fields.unclear())
+        raise fields.refusal(REFUSED.get(fields.model_type, "no rule is known for its family"), fields.unclear())
     return family.rule(fields.completed(family.fills, family.names))

@@ -39,7 +39,9 @@ def n_layers_of(fields: Fields) -> int:
 
 def row_of(fields: Fields, kind: str) -> LayerKV:
     """One layer's rows, by the fields as they hold for it: KV heads, or query heads where the file names none."""
-    n_kv_heads = fields.count("num_attention_heads" if fields.get("num_key_value_heads") is None else "num_key_value_heads")
+    n_kv_heads = fields.count(
+        "num_attention_heads" if fields.get("num_key_value_heads") is None else "num_key_value_heads"
+    )
     if fields.get("head_dim") is None:  # only where the file names none; never assumed beside it
         head_dim = fields.count("hidden_size") // fields.count("num_attention_heads")
     else:
@@ -72,12 +74,13 @@ def build(
     layers = []
     for i, name in enumerate(names):
         own = fields.of_layer(i)
-        kind, has_state = HOLDS.get(name, (None, False))
+        kind, has_state = HOLDS.get(str(name), (None, False))
         if kind is None or (has_state and state is None):
-            raise fields.refusal(f"layer type {name!r} is none of this family's")
+            known = ", ".join(name for name, (_, recurs) in HOLDS.items() if state or not recurs)
+            raise fields.refusal(f"layer type {name!r} is none of {known}")
         if own.get("skip"):
             raise fields.refusal(f"layer {i} skips {own.get('skip')}")
-        layer = NOTHING_KEPT if kind == "none" else row(own, kind)
+        layer = replace(row(own, "full"), kind="none") if kind == "none" else row(own, kind)
         layers.append(replace(layer, state=state(own)) if has_state else layer)
     return layers
 

@@ -40,13 +40,13 @@ def _block_types(fields: Fields, n_layers: int) -> list[str] | None:
 
 
 def _attention_indices(fields: Fields, n_layers: int) -> list[str] | None:
-    indices = fields.get("attn_layer_indices")
+    indices = fields.indices("attn_layer_indices")
     listed = fields.listed("layers_block_type", n_layers)
     return listed or [FULL if i in (indices or ()) else LINEAR for i in range(n_layers)]
 
 
 def _full_indices(fields: Fields, n_layers: int) -> list[str]:
-    indices = fields.get("full_attn_idxs")
+    indices = fields.indices("full_attn_idxs")
     return [FULL if indices is None or i in indices else "conv" for i in range(n_layers)]
 
 
@@ -105,8 +105,8 @@ def zamba_2(fields: Fields) -> list[LayerKV]:
 def nemotron_h(fields: Fields) -> list[LayerKV]:
     """Nemotron-H and Nemotron 3: a letter or a word per block; blocks of experts or a plain network keep nothing."""
     names, pattern = fields.get("layers_block_type") or fields.get("layer_types"), fields.get("hybrid_override_pattern")
-    if not names and pattern:
+    if not names and isinstance(pattern, str):
         names = [LETTERS.get(letter, letter) for letter in pattern]
-    if not names:
+    if not isinstance(names, list | tuple) or not names:
         raise fields.refusal("it names neither layers_block_type nor hybrid_override_pattern")
     return build(fields, list(names), mamba_2)

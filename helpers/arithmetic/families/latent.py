@@ -42,12 +42,17 @@ def _indexers(fields: Fields, n_layers: int) -> list[bool]:
     """Which layers index for themselves; the others read with the choice of the layer before."""
     if listed := fields.listed("indexer_types", n_layers):
         return [kind == "full" for kind in listed]
-    if every := fields.get("indexer_group_size"):  # Hunyuan 4's: layer 0, then the first of each group after it
+    if fields.get("indexer_group_size"):  # Hunyuan 4's: layer 0, then the first of each group after it
+        every = fields.count("indexer_group_size")
         return [i == 0 or (i - 1) % every == 0 for i in range(n_layers)]
-    if pattern := fields.get("index_topk_pattern"):  # a letter, or a word, per layer
-        return [kind in ("F", "full") for kind in pattern[:n_layers]]
-    every, first = fields.get("index_topk_freq") or 1, fields.get("index_skip_topk_offset")
-    first = 2 if first is None else first
+    pattern = fields.get("index_topk_pattern")  # a letter, or a word, per layer
+    if pattern:
+        letters = Fields(
+            {**fields.values, "index_topk_pattern": list(pattern) if isinstance(pattern, str) else pattern}
+        )
+        return [kind in ("F", "full") for kind in letters.listed("index_topk_pattern", n_layers)]
+    every = fields.count("index_topk_freq") if fields.get("index_topk_freq") else 1
+    first = 2 if fields.get("index_skip_topk_offset") is None else fields.count("index_skip_topk_offset", least=0)
     return [max(i - first + 1, 0) % every == 0 for i in range(n_layers)]
 
 
@@ -59,12 +64,15 @@ def longcat(fields: Fields) -> list[LayerKV]:
 
 def kimi_linear(fields: Fields) -> list[LayerKV]:
     """Kimi-Linear and Kimi K3: Kimi delta attention, and latent layers (numbered from 1 in the published file)."""
-    n_layers, lists = n_layers_of(fields), fields.get("linear_attn_config") or {}
+    n_layers, nested = n_layers_of(fields), fields.nested("linear_attn_config")
     names = fields.listed("layer_types", n_layers)
-    if names is None and "full_attn_layers" in lists:
-        names = [FULL if i + 1 in lists["full_attn_layers"] else LINEAR for i in range(n_layers)]
-        if sorted([*lists["full_attn_layers"], *lists.get("kda_layers", ())]) != list(range(1, n_layers + 1)):
-            raise fields.refusal("full_attn_layers and kda_layers do not name every layer once", ("linear_attn_config",))
+    full = nested.indices("full_attn_layers")
+    if names is None and full is not None:
+        names = [FULL if i + 1 in full else LINEAR for i in range(n_layers)]
+        if sorted([*full, *(nested.indices("kda_layers") or ())]) != list(range(1, n_layers + 1)):
+            raise fields.refusal(
+                "full_attn_layers and kda_layers do not name every layer once", ("linear_attn_config",)
+            )
     if names is None:
         raise fields.refusal("it names neither layer_types nor linear_attn_config")
     return build(fields, names, kda, latent_row)
@@ -89,20 +97,20 @@ def deepseek_v4(fields: Fields) -> list[LayerKV]:
     these are the state.
     """
     n_layers = n_layers_of(fields)
-    rates = COMPRESSED | (fields.get("compress_rates") or {})
+    rates = fields.nested("compress_rates").completed(COMPRESSED, {})
     by_ratio = {0: SLIDING, **{tokens: name for name, tokens in COMPRESSED.items()}}
-    ratios = (fields.get("compress_ratios") or ())[:n_layers]
+    ratios = (fields.indices("compress_ratios") or ())[:n_layers]
     names = fields.listed("layer_types", n_layers) or [by_ratio.get(ratio, str(ratio)) for ratio in ratios]
     if len(names) != n_layers or not {*names} <= {SLIDING, *COMPRESSED}:
         raise fields.refusal("its layers are unclear", ("layer_types", "compress_ratios"))
     return [_compressed_layer(fields, name, rates) for name in names]
 
 
-def _compressed_layer(fields: Fields, name: str, rates: dict[str, int]) -> LayerKV:
+def _compressed_layer(fields: Fields, name: str, rates: Fields) -> LayerKV:
     window = replace(row_of(fields, "sliding"), n_kv_heads=1, v_dim=0)
     if name == SLIDING:
         return window
-    sparse, stride = name == "compressed_sparse_attention", rates[name]
+    sparse, stride = name == "compressed_sparse_attention", rates.count(name)
     index_dim = fields.count("index_head_dim") if sparse else 0
     overlap = 2 if sparse else 1  # rows of two neighbouring groups overlap
     buffers = 2 * overlap * stride * overlap * (window.k_dim + index_dim) * 4

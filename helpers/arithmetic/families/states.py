@@ -46,9 +46,10 @@ def mamba_1(fields: Fields) -> int:
 def mamba_2(fields: Fields) -> int:
     """Mamba 2 (Bamba, Granite 4, Nemotron-H, Falcon-H1): a matrix per head; its inputs pass the convolution too."""
     heads, d_state = fields.count("mamba_n_heads"), fields.count("mamba_d_state")
-    width = fields.get("mamba_d_head")
-    if width in (None, "auto"):
+    if fields.get("mamba_d_head") in (None, "auto"):
         width = fields.count("mamba_expand") * fields.count("hidden_size") // heads
+    else:
+        width = fields.count("mamba_d_head")
     channels = heads * width + 2 * fields.count("mamba_n_groups") * d_state
     window = channels * fields.count("mamba_d_conv") * fields.dtype_bytes
     return window + heads * width * d_state * state_dtype_bytes(fields)

@@ -7,8 +7,8 @@ from typing import Any
 
 from helpers.arithmetic.families.attention import (
     FULL,
-    NOTHING_KEPT,
     NOTHING,
+    NOTHING_KEPT,
     SLIDING,
     build,
     dense,
@@ -48,7 +48,7 @@ def gemma_4(fields: Fields) -> list[LayerKV]:
         full: dict[str, Any] = {"head_dim": fields.count("global_head_dim")}
         heads = fields.get("num_global_key_value_heads")
         if heads is not None and fields.get("attention_k_eq_v"):
-            full["num_key_value_heads"] = heads
+            full["num_key_value_heads"] = fields.count("num_global_key_value_heads")
         each = {str(i): full for i, name in enumerate(names) if name == FULL}
         fields = Fields({**fields.values, "layer_types": names, "per_layer_config": each})
     return gemma_3n(fields)
@@ -61,9 +61,11 @@ def mimo(fields: Fields) -> list[LayerKV]:
     names = fields.listed("layer_types", n_layers) or (pattern and [SLIDING if p else FULL for p in pattern])
     names = names or [SLIDING if i and (i + 1) % 6 else FULL for i in range(n_layers)]
     heads = fields.get("swa_num_key_value_heads") or 2 * fields.count("num_key_value_heads")
-    widths = {n: fields.get(f"swa_{n}") or fields.count(n) for n in ("head_dim", "v_head_dim")}
-    window = fields.get("sliding_window_size")  # tokens before the one being read; sliding_window counts that one too
-    own = {"num_key_value_heads": heads, **widths} | ({"sliding_window": window + 1} if window else {})
+    own = {n: fields.get(f"swa_{n}") or fields.get(n) for n in ("head_dim", "v_head_dim")} | {
+        "num_key_value_heads": heads
+    }
+    if fields.get("sliding_window_size") is not None:  # without the token being read, which sliding_window counts too
+        own["sliding_window"] = fields.count("sliding_window_size") + 1
 
     def row(layer: Fields, kind: str) -> LayerKV:
         layer = Fields({**layer.values, **own}) if kind == "sliding" else layer
@@ -74,10 +76,10 @@ def mimo(fields: Fields) -> list[LayerKV]:
 
 def minimax_m3(fields: Fields) -> list[LayerKV]:
     """MiniMax-M3: sparse layers keep an index row beside rows of K and V."""
-    n_layers, nested = n_layers_of(fields), fields.get("sparse_attention_config") or {}
+    n_layers = n_layers_of(fields)
     names = fields.listed("layer_types", n_layers)
-    if names is None and "sparse_attention_freq" in nested:
-        sparse = Fields({**fields.values, **nested}).listed("sparse_attention_freq", n_layers) or ()
+    sparse = fields.nested("sparse_attention_config").listed("sparse_attention_freq", n_layers)
+    if names is None and sparse:
         names = ["minimax_m3_sparse" if s else FULL for s in sparse]
     names = names or [FULL] * n_layers
     layers, index_dim = build(fields, names), fields.count("index_head_dim")
@@ -100,15 +102,17 @@ def hunyuan_v1(fields: Fields) -> list[LayerKV]:
 
 def mllama(fields: Fields) -> list[LayerKV]:
     """Llama 3.2 with vision: cross-attention layers keep rows of the image, and nothing per token of text."""
-    images = fields.get("cross_attention_layers") or ()
+    images = fields.indices("cross_attention_layers") or ()
     return build(fields, [NOTHING if i in images else FULL for i in range(n_layers_of(fields))])
 
 
 def falcon(fields: Fields) -> list[LayerKV]:
     """Falcon: one KV head with ``multi_query``, which is its default; its later decoder is kept in two ways."""
     if fields.get("new_decoder_architecture"):
-        raise fields.refusal("transformers keeps rows of every query head, engines those of the KV heads alone",
-                             ("new_decoder_architecture", "num_key_value_heads", "num_attention_heads"))
+        raise fields.refusal(
+            "transformers keeps rows of every query head, engines those of the KV heads alone",
+            ("new_decoder_architecture", "num_key_value_heads", "num_attention_heads"),
+        )
     heads = fields.get("num_key_value_heads") if fields.get("multi_query") is False else 1
     return dense(Fields({**fields.values, "num_key_value_heads": heads}))
 
@@ -127,14 +131,14 @@ def chatglm(fields: Fields) -> list[LayerKV]:
 
 def mpt(fields: Fields) -> list[LayerKV]:
     """MPT: every query head has its own rows; later files of its trainer name another attention."""
-    if (fields.get("attn_config") or {}).get("attn_type") not in (None, "multihead_attention"):
+    if fields.nested("attn_config").get("attn_type") not in (None, "multihead_attention"):
         raise fields.refusal("its attn_config names an attention of another kind", ("attn_config",))
     return dense(fields)
 
 
 def step(fields: Fields) -> list[LayerKV]:
     """Step 3.5: sliding layers have query heads of their own (which keep nothing), and KV heads as the others."""
-    other = fields.get("attention_other_setting") or {}
+    other = fields.nested("attention_other_setting").values
     if any(n in other and other[n] != fields.get(n) for n in ("num_attention_groups", "head_dim")):
         raise fields.refusal("its sliding layers have other rows", ("attention_other_setting",))
     return dense(fields)
@@ -146,13 +150,15 @@ def blocks(fields: Fields) -> list[LayerKV]:
         attention: list[dict[str, Any]] = [{"num_key_value_heads": heads} for heads in listed]
     else:
         blocks = fields.listed("block_configs", n_layers_of(fields)) or ()
-        attention = [block.get("attention") or {} for block in blocks]
+        attention = [block.get("attention") if isinstance(block, dict) else None for block in blocks]
     if not attention:
         raise fields.refusal("it names no block_configs")
     return [_block(fields, each) for each in attention]
 
 
 def _block(fields: Fields, attention: dict[str, Any]) -> LayerKV:
+    if not isinstance(attention, dict):
+        raise fields.refusal("a block has no fields of its attention", ("block_configs",))
     if attention.get("no_op") or attention.get("replace_with_linear"):
         return NOTHING_KEPT
     if attention.get("window_length"):
@@ -160,5 +166,6 @@ def _block(fields: Fields, attention: dict[str, Any]) -> LayerKV:
     heads, group = attention.get("num_key_value_heads"), attention.get("n_heads_in_group")
     if heads is None and group is None:
         raise fields.refusal("a block names no n_heads_in_group", ("block_configs",))
-    heads = heads if heads is not None else fields.count("num_attention_heads") // group
+    own = Fields({**fields.values, "num_key_value_heads": heads, "n_heads_in_group": group})
+    heads = heads if heads is not None else fields.count("num_attention_heads") // own.count("n_heads_in_group")
     return row_of(Fields({**fields.values, "num_key_value_heads": heads}), "full")
