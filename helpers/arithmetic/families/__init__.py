@@ -224,7 +224,7 @@ _BY_REASON = {
         "bart bigbird_pegasus blenderbot blenderbot-small florence2 marian mbart mvp pegasus plbart prophetnet t5"
         " t5gemma t5gemma2 udop whisper"
     ),
-    "its index keeps one row for several tokens, and engines differ in which": "glm5_next_text qwen4_exp qwen4_exp_text",
+    "its index keeps rows of several tokens": "glm5_next glm5_next_text qwen4_exp qwen4_exp_text",
     "its recurrent state lies outside the cache": "recurrent_gemma",
 }
 REFUSED: dict[str, str] = {name: reason for reason, names in _BY_REASON.items() for name in names.split()}
