@@ -58,7 +58,11 @@ def _indexers(fields: Fields, n_layers: int) -> list[bool]:
 
 def longcat(fields: Fields) -> list[LayerKV]:
     """LongCat-Flash: two attentions a layer, each with a cache, so transformers counts twice ``num_layers`` layers."""
-    n_layers = 2 * fields.count("num_layers") if fields.get("num_layers") else n_layers_of(fields)
+    if fields.get("num_layers") is None:
+        return build(fields, [FULL] * n_layers_of(fields), row=latent_row)
+    n_layers = 2 * fields.count("num_layers")
+    if fields.get("num_hidden_layers") not in (None, n_layers):
+        raise fields.refusal("it names two numbers of layers", ("num_layers", "num_hidden_layers"))
     return build(fields, [FULL] * n_layers, row=latent_row)
 
 
