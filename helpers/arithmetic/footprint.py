@@ -18,7 +18,8 @@ from numbers import Integral
 from typing import Any
 
 from helpers.arithmetic.catalog import WEIGHT_BITS, GiB, KiB, MiB
-from helpers.arithmetic.layers import KVFormat, LayerKV, read_layers
+from helpers.arithmetic.families import read_layers
+from helpers.arithmetic.layers import ROWLESS, KVFormat, LayerKV, split_format
 
 _UNITS = ((GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB"))
 
@@ -61,21 +62,39 @@ class KVShape:
             config: a transformers config object, the dict of a ``config.json``, or the path of that file or its folder.
 
         Raises:
-            ValueError: if a field is missing or a layer is of a kind that this course cannot count.
+            ValueError: in one line, if the family is unknown, a field is missing or out of range, or a layer is of a
+                kind that this course cannot count.
         """
-        layers, fixed_bytes = read_layers(config)
-        first = next((layer for layer in layers if layer.kind != "none"), layers[0])
+        layers = tuple(read_layers(config))
+        first = next((layer for layer in layers if layer.kind not in ROWLESS), layers[0])
         head_dim = first.k_dim + first.v_dim if first.kind == "latent" else first.k_dim
-        return cls(len(layers), first.n_kv_heads, head_dim, layers, fixed_bytes)
+        return cls(len(layers), first.n_kv_heads, head_dim, layers, sum(layer.state for layer in layers))
 
     def bytes(self, tokens: int, sequences: int = 1, kv_format: KVFormat = "fp16") -> int:
-        """Bytes of the cache after ``tokens`` tokens in each of ``sequences`` sequences, recurrent state left out."""
-        tokens, sequences = require_count("tokens", tokens, least=0), require_count("sequences", sequences, least=0)
-        return sequences * sum(n * layer.rows(tokens) * layer.token_bytes(kv_format) for layer, n in self._alike)
+        """Bytes of the cache after ``tokens`` tokens in each of ``sequences`` sequences, recurrent state left out.
 
-    def bytes_per_token(self, kv_format: KVFormat = "fp16") -> int:
-        """Bytes that one more token costs while every layer still grows (no sliding window is full yet)."""
-        return sum(layer.token_bytes(kv_format) for layer in self.layers if layer.kind != "none")
+        Args:
+            tokens: of each sequence.
+            sequences: how many.
+            kv_format: one name for all rows; or a pair, for K and for V; or three, where the model keeps index rows,
+                which are in K's format otherwise (DeepSeek-V3.2's engines keep them in 8 bits beside others).
+        """
+        self._require_format(kv_format)
+        tokens, sequences = require_count("tokens", tokens, least=0), require_count("sequences", sequences, least=0)
+        return sequences * sum(n * layer.bytes(tokens, kv_format) for layer, n in self._alike)
+
+    def bytes_per_token(self, kv_format: KVFormat = "fp16") -> int | float:
+        """Bytes that one more token costs while every layer still grows (no sliding window is full yet).
+
+        Where several tokens share a row, it is the mean, and may be a fraction. ``kv_format`` is as for ``bytes``.
+        """
+        self._require_format(kv_format)
+        mean = sum(n * layer.bytes_per_token(kv_format) for layer, n in self._alike)
+        return int(mean) if mean == int(mean) else mean
+
+    def _require_format(self, kv_format: KVFormat) -> None:
+        """Raise if a format is named for index rows that the model does not keep."""
+        split_format(kv_format, index=any(layer.index_dim for layer in self.layers))
 
     @cached_property
     def _alike(self) -> tuple[tuple[LayerKV, int], ...]:
@@ -83,7 +102,7 @@ class KVShape:
         return tuple(Counter(self.layers).items())
 
     def count(self, kind: str) -> int:
-        """How many layers are of this kind: ``full``, ``sliding``, ``latent`` or ``none``."""
+        """How many layers are of this kind, one of those that ``LayerKV`` names."""
         return sum(layer.kind == kind for layer in self.layers)
 
 
@@ -119,14 +138,16 @@ def max_tokens(free_bytes: float, kv_shape: KVShape, sequences: int = 1, kv_form
     """
     require_count("sequences", sequences, least=1)
     free = free_bytes - sequences * kv_shape.fixed_bytes
-    growing = [layer for layer in kv_shape.layers if layer.kind in ("full", "latent")]
-    windows = max((layer.window for layer in kv_shape.layers if layer.kind == "sliding"), default=1)
+    windows = max((layer.window for layer in kv_shape.layers if layer.window), default=1)
     if free < 0:
         return 0
-    if not growing and kv_shape.bytes(windows, sequences, kv_format) <= free:
+    grows = any(layer.grows for layer in kv_shape.layers)
+    if not grows and kv_shape.bytes(windows, sequences, kv_format) <= free:
         return math.inf
-    at_most = windows + int(free // sum(layer.token_bytes(kv_format) for layer in growing or kv_shape.layers))
-    return bisect_right(range(at_most + 1), free, key=lambda t: kv_shape.bytes(t, sequences, kv_format)) - 1
+    too_many = 1
+    while kv_shape.bytes(too_many, sequences, kv_format) <= free:
+        too_many *= 2
+    return bisect_right(range(too_many + 1), free, key=lambda t: kv_shape.bytes(t, sequences, kv_format)) - 1
 
 
 def weights_bytes(n_params: int, weight_format: str) -> float:

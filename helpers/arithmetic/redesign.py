@@ -81,4 +81,5 @@ def _layer(full: LayerKV, layers: str, index: int, published: LayerKV) -> LayerK
     }.get(layers, (published.kind, published.window))
     if kind == "latent":
         return published if published.kind == "latent" else LayerKV("latent", 1, 512, 64)
-    return LayerKV(kind, full.n_kv_heads, full.k_dim, full.v_dim, window if kind == "sliding" else None)
+    state = published.state if kind == published.kind else 0
+    return LayerKV(kind, full.n_kv_heads, full.k_dim, full.v_dim, window if kind == "sliding" else None, state=state)

@@ -54,6 +54,9 @@ class PagedCache(Cache):
         if uneven:
             kinds = ", ".join(sorted(uneven))
             raise ValueError(f"the model has layers of kind {kinds}; a PagedCache holds rows of K and V")
+        rows = {(layer.n_kv_heads, layer.k_dim, layer.v_dim, layer.index_dim, layer.state) for layer in shape.layers}
+        if rows != {(shape.n_kv_heads, shape.head_dim, shape.head_dim, 0, 0)}:
+            raise ValueError("the model's layers keep more than rows of K and V of one width; a PagedCache holds those")
         require_count("batch_size", batch_size, least=1)
         self.shape, self.pool = shape, BlockPool(num_blocks, block_size)
         num_slots = self.pool.num_blocks * self.pool.block_size

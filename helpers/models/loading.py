@@ -11,8 +11,9 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from helpers.arithmetic.fields import read_fields
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.models import smollm2
@@ -20,6 +21,7 @@ from helpers.models.worksheets import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
 CONTEXT = 4096  # tokens of cache that must fit beside the weights before we load a model
+LONGEST = 300  # characters of what transformers says that are handed on
 CHARACTERS = 16  # of a text that are read per token wanted; no tokenizer has words so long on average
 ALL_THREADS = torch.get_num_threads()
 INSTRUCTION = (
@@ -143,6 +145,7 @@ def load_model(name: str | None = None) -> Loaded:
 
 def _load(name: str) -> Loaded:
     config = _fetch(AutoConfig, name)
+    require_text(name, config)
     require_rope(name, config)
     device = pick_device()
     dtype = pick_dtype(device)
@@ -150,6 +153,13 @@ def _load(name: str) -> Loaded:
     torch.set_num_threads(ALL_THREADS)
     model = _fetch(AutoModelForCausalLM, name, dtype=dtype).to(device).eval()
     return Loaded(name, model, _fetch(AutoTokenizer, name), KVShape.from_config(model.config))  # in the loaded dtype
+
+
+def require_text(name: str, config: Any) -> None:
+    """Raise unless transformers loads the model as one of text alone; one that sees or hears has another class."""
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        classes = ", ".join(config.architectures or ["no class named"])
+        raise ValueError(f"{name} ({config.model_type}: {classes}) is no model of text alone, which this course needs")
 
 
 def require_rope(name: str, config: Any) -> None:
@@ -175,14 +185,20 @@ def _fetch(loader: Any, name: str, **options: Any) -> Any:
     is_folder = Path(name).is_dir()
     if not is_folder and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ValueError(f"no such model: there is no folder {name!r}")
+    if is_folder:
+        read_fields(name)  # a broken config.json by its name, and with the place of the error in it
     try:
-        return loader.from_pretrained(name, local_files_only=is_folder, **options)
+        return loader.from_pretrained(name, local_files_only=is_folder, trust_remote_code=False, **options)
     except Exception as error:  # a damaged file may raise anything, and the hub client has a dozen errors of its own
         raise _one_line(name, error) from error
 
 
 def _one_line(name: str, error: BaseException) -> Exception:
     """The error in the reader's words: no such model, no network, or the first line of what transformers said."""
+    if "trust_remote_code" in str(error):
+        return ValueError(
+            f"{name!r} brings code of its own, which this course does not run; transformers has none for it"
+        )
     causes = list(_causes(error))
     if any(isinstance(cause, GatedRepoError) for cause in causes):
         return ValueError(f"{name!r} is gated: accept its licence on the hub first, and log in")
@@ -190,7 +206,8 @@ def _one_line(name: str, error: BaseException) -> Exception:
         return ValueError(f"no such model: the hub knows no {name!r} (or it is private)")
     if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes):
         return ConnectionError(f"no network: {name!r} is not on this machine and the model hub cannot be reached")
-    return ValueError(f"{name!r} could not be loaded: {str(error).strip().splitlines()[0]}")
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:LONGEST]
+    return ValueError(f"{name!r} could not be loaded: {said}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -277,6 +277,30 @@ def test_a_spoilt_folder(tmp_path, spoil, word):
     assert len(message) < 400
 
 
+CODE = {"AutoConfig": "configuration_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}
+SEEING = {"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"], "text_config": small("llama")}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (json.dumps(SEEING), "is no model of text alone"),
+        (json.dumps({"model_type": "own", "auto_map": CODE}), "brings code of its own"),
+        ('{"model_type": "llama",\n}', "config.json is no JSON: "),
+        ('["llama"]', "config.json holds a JSON list"),
+        ("", "config.json is no JSON: "),
+    ],
+    ids=["sees", "code of its own", "trailing comma", "a list", "empty"],
+)
+def test_a_wrong_folder_is_refused_in_one_line_and_asks_nothing(tmp_path, monkeypatch, text, words):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "configuration_own.py").write_text("raise SystemExit('this ran')\n")
+    monkeypatch.setattr("builtins.input", lambda *prompt: pytest.fail("it asks on the terminal"))
+    message = one_line(ValueError, lambda: load_model(str(tmp_path)))
+    assert words in message and str(tmp_path) in message
+    assert len(message) < 400
+
+
 def test_a_model_whose_layers_cannot_be_counted(tmp_path):
     config = small("llama") | {"architectures": ["LlamaForCausalLM"], "layer_types": ["conv"] * 3}
     (tmp_path / "config.json").write_text(json.dumps(config))
