@@ -35,14 +35,17 @@ def predict_room(
     thus the whole room, not a sequence's.
 
     Raises:
-        ValueError: if a number is out of range, the format unknown, or a layer not full (those have caches of their
-            own kind there).
+        ValueError: if a number is out of range, the format unknown, or a layer not full attention and nothing else (others
+            have caches of their own kind there).
     """
     require_count("context", context, least=1)
     require_count("sequences", sequences, least=1)
     ggml_types(kv_format)
-    if kv_shape.count("full") != kv_shape.n_layers:
-        raise ValueError("kv_shape has layers that are not full; llama.cpp keeps a cache of another size for those")
+    if any(layer.kind != "full" or layer.index_dim or layer.state for layer in kv_shape.layers):
+        raise ValueError(
+            "kv_shape has layers that are not full attention and nothing else; llama.cpp keeps caches of another size "
+            "for those"
+        )
     cells = _pad(context) if unified else _pad(_pad(context) // sequences)
     caches = 1 if unified else sequences
     halves = zip(("k_dim", "v_dim"), split_format(kv_format), strict=True)

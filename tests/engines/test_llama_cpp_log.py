@@ -1,5 +1,7 @@
 """llama.cpp's sizes read from its log, and predicted; no engine is run here."""
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.arithmetic import KVShape
@@ -109,3 +111,11 @@ def test_other_layers_than_full_ones_are_refused():
     config = {"model_type": "mistral", "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 128}
     with pytest.raises(ValueError, match="layers that are not full"):
         predict_room(KVShape.from_config(config | {"sliding_window": 64}), 256)
+
+
+@pytest.mark.parametrize("beside", [{"index_dim": 16}, {"state": 1024}])
+def test_layers_that_keep_more_than_keys_and_values_are_refused(beside):
+    plain = KVShape(2, 2, 16)
+    more = replace(plain, layers=(plain.layers[0], replace(plain.layers[1], **beside)))
+    with pytest.raises(ValueError, match="not full attention and nothing else"):
+        predict_room(more, context=256)
