@@ -35,8 +35,8 @@ def predict_room(
     thus the whole room, not a sequence's.
 
     Raises:
-        ValueError: if a number is out of range, the format unknown, or a layer not full attention and nothing else (others
-            have caches of their own kind there).
+        ValueError: if a number is out of range, the format unknown, or a layer not full attention and nothing else:
+            others have caches of their own kind there.
     """
     require_count("context", context, least=1)
     require_count("sequences", sequences, least=1)
