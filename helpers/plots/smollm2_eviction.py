@@ -16,6 +16,8 @@ def losses_by_budget(
 ) -> Figure:
     """Mean loss over the budget, one panel per task, one line per policy; dashed, the loss without eviction.
 
+    The worst policy of a panel leaves it above, so that the others can be told apart.
+
     Args:
         panels: by title, budgets as shares of a text, the loss without eviction, and per policy one loss per budget.
         looks: per policy a colour and a mark, as ``policy_looks`` gives them.
@@ -27,6 +29,9 @@ def losses_by_budget(
             colour, mark = looks[policy]
             ax.plot(shares, losses, f"{mark}-", color=colour, markersize=5, linewidth=1.3, label=policy)
         ax.axhline(without, color=GREY, linestyle="--", linewidth=1.5, label="no eviction")
+        second_worst = sorted(max(losses) for losses in by_policy.values())[-2]
+        margin = 0.08 * (second_worst - without)
+        ax.set_ylim(without - margin, second_worst + margin)
         powers_axis(ax, shares, [f"{100 * share:g}%" for share in shares], fontsize=7)
         ax.set_title(title, fontsize=10)
     figure.axes[0].set_ylabel("loss, nats per token")
