@@ -72,7 +72,7 @@ class Blocks:
         blocks: how many there are for all sequences.
         block: tokens of one.
         groups: groups of layers; each block belongs to one of them at a time.
-        tokens: of one layer kind, that all blocks have room for: the engine's "KV cache size".
+        tokens: that there is room for, as the engine prints it: its "KV cache size".
         concurrency: sequences of the longest length that fit at once: its "maximum concurrency".
         why: the reason for the difference from the rows, in a sentence.
     """
@@ -258,3 +258,32 @@ def vllm_hybrid_page(
     tokens = step * math.ceil(page / (step * row))
     why = f"vLLM enlarges attention blocks to {tokens:,} tokens, so that their page holds a recurrent layer's state."
     return HybridPage(tokens, tokens * row, tokens * row / page - 1, why)
+
+
+def vllm_hybrid_blocks(
+    kv_shape: KVShape, free: float, longest: int, page: HybridPage, *, state_pages: int = 2
+) -> Blocks:
+    """The blocks that vLLM cuts free memory into where some layers keep a state, and ``concurrency x longest``.
+
+    Args:
+        kv_shape: the model's; its attention layers are all full.
+        free: bytes for the cache on one GPU ("Available KV cache memory").
+        longest: tokens of the longest sequence (``--max-model-len``).
+        page: from ``vllm_hybrid_page``.
+        state_pages: that a sequence holds in each group of recurrent layers: 2 with prefix caching
+            (``--mamba-cache-mode align``), since the state is saved at the end of a block; 1 without.
+
+    Raises:
+        ValueError: if a number is out of range, or the model lacks one of the two kinds of layers.
+    """
+    for name, value in (("longest", longest), ("state_pages", state_pages)):
+        require_count(name, value, least=1)
+    counts = [sum(layer.state > 0 for layer in kv_shape.layers), kv_shape.count("full") + kv_shape.count("latent")]
+    if not all(counts):
+        raise ValueError("kv_shape has no layers with state, or no others; vllm_blocks is for those")
+    size, (recurrent, attention) = _groups(counts)
+    blocks = int(free // (page.size * size))
+    concurrency = blocks / (recurrent * state_pages + attention * math.ceil(longest / page.tokens))
+    n = recurrent + attention
+    why = f"Recurrent layers take {recurrent} of the {n} groups that share vLLM's blocks, {state_pages} blocks in each."
+    return Blocks(blocks, page.tokens, n, int(concurrency * longest), concurrency, why)

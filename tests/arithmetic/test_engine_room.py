@@ -5,8 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.arithmetic import GiB, KVShape, MiB, llama_cpp_cells, transformers_rows, vllm_blocks, vllm_hybrid_page
-from tests.arithmetic.engine_logs import BLOCKS, CELLS, EXCEPTIONS, GPT_OSS_20B, LLAMA_8B, PAGES
+from helpers.arithmetic import (
+    GiB,
+    KVShape,
+    MiB,
+    llama_cpp_cells,
+    transformers_rows,
+    vllm_blocks,
+    vllm_hybrid_blocks,
+    vllm_hybrid_page,
+)
+from tests.arithmetic.engine_logs import BLOCKS, CELLS, EXCEPTIONS, GPT_OSS_20B, HYBRID_POOL, LLAMA_8B, PAGES
 from tests.arithmetic.public_configs import QWEN_27
 
 PLAIN = KVShape(n_layers=30, n_kv_heads=3, head_dim=64)
@@ -66,20 +75,29 @@ def test_vllm_enlarged_a_hybrids_blocks_to_it(line):
     assert line.percent in (None, round(100 * page.padding, 2))
 
 
+def test_a_hybrids_pool_holds_pages_of_state_too():
+    page_line, line = HYBRID_POOL
+    shape = KVShape.from_config(line.fields)
+    page = vllm_hybrid_page(shape, page_line.state, **page_line.settings)
+    ends = [vllm_hybrid_blocks(shape, gib * GiB, page=page, **line.settings) for gib in (4.985, 4.99, 4.995)]
+    assert {(pool.tokens, round(pool.concurrency, 2)) for pool in ends} == {(line.figures["tokens"], line.figures["x"])}
+    rows = shape.bytes_per_token("fp8_e4m3") / 2
+    assert line.gib * GiB / rows > 1.05 * line.figures["tokens"]
+    assert (ends[1].groups, ends[1].why.split()[3:7]) == (4, ["3", "of", "the", "4"])
+
+
 def test_there_are_more_than_thirty_lines_each_with_its_place():
-    lines = [*CELLS, *BLOCKS, *PAGES]
+    lines = [*CELLS, *BLOCKS, *PAGES, HYBRID_POOL[1]]
     assert len(lines) >= 30 and len({line.model for line in lines}) >= 20
     assert all(line.where.startswith("https://") for line in [*lines, *EXCEPTIONS.values()])
 
 
 def test_lines_that_cannot_be_predicted_stay_named():
-    other_gpu, hybrid = EXCEPTIONS.values()
+    [other_gpu] = EXCEPTIONS.values()
     low, _ = bounds(other_gpu)
     assert low.tokens > other_gpu.figures["tokens"], "if this fails the line is no exception any more"
     with pytest.raises(ValueError, match="state"):
-        bounds(hybrid)
-    rows = KVShape.from_config(hybrid.fields).bytes_per_token("fp8_e4m3") / 2
-    assert hybrid.gib * GiB / rows > hybrid.figures["tokens"]
+        vllm_blocks(KVShape.from_config(QWEN_27), GiB, 4096)
 
 
 # --- The steps themselves -------------------------------------------------------------------------------------------
@@ -143,6 +161,7 @@ def test_a_cpus_blocks_are_longer():
         (lambda: vllm_blocks(PLAIN, GiB, 0), "longest is 0"),
         (lambda: vllm_blocks(KVShape.from_config(QWEN_27), GiB, 4096), "another size"),
         (lambda: vllm_hybrid_page(GPT, 0), "state is 0"),
+        (lambda: vllm_hybrid_blocks(GPT, GiB, 4096, vllm_hybrid_page(GPT, 4096)), "no layers with state"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(call, said):
