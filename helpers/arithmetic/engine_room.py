@@ -271,7 +271,8 @@ def vllm_hybrid_blocks(
         longest: tokens of the longest sequence (``--max-model-len``).
         page: from ``vllm_hybrid_page``.
         state_pages: that a sequence holds in each group of recurrent layers: 2 with prefix caching
-            (``--mamba-cache-mode align``), since the state is saved at the end of a block; 1 without.
+            (``--mamba-cache-mode align``), since the state at the end of the block before is kept; 1 without; and in
+            both one more for each token that is drafted. Source: ``MambaSpec.max_memory_usage_bytes``.
 
     Raises:
         ValueError: if a number is out of range, or the model lacks one of the two kinds of layers.
