@@ -14,6 +14,13 @@ from helpers.arithmetic.catalog import (
     find_card,
     find_model,
 )
+from helpers.arithmetic.engine_room import (
+    llama_cpp_cells,
+    transformers_rows,
+    vllm_blocks,
+    vllm_hybrid_blocks,
+    vllm_hybrid_page,
+)
 from helpers.arithmetic.footprint import (
     KVShape,
     MemoryBudget,
@@ -45,8 +52,13 @@ __all__ = [
     "find_card",
     "find_model",
     "format_bytes",
+    "llama_cpp_cells",
     "max_tokens",
     "spilled_speed",
+    "transformers_rows",
+    "vllm_blocks",
+    "vllm_hybrid_blocks",
+    "vllm_hybrid_page",
     "weights_bytes",
     "weights_read",
 ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from helpers.arithmetic.catalog import MiB
-from helpers.arithmetic.footprint import KVShape, require_count
-from helpers.arithmetic.layers import KVFormat, row_bytes, split_format
+from helpers.arithmetic.engine_room import llama_cpp_cells
+from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.engines.engine import Figures, KVRoom
 
 GGML_TYPES = {"fp32": "F32", "fp16": "F16", "q8_0": "Q8_0", "q5_0": "Q5_0", "q4_0": "Q4_0"}
-PADDING = 256  # cells
 
 _NUMBER = r"([\d.]+)"
 _KV_SIZE = re.compile(
@@ -26,38 +26,23 @@ _STAMP = re.compile(r"^[\d.]+ [A-Z] ")
 def predict_room(
     kv_shape: KVShape, context: int, kv_format: KVFormat = "fp16", sequences: int = 1, unified: bool = False
 ) -> KVRoom:
-    """What llama.cpp will print of its KV cache.
+    """What llama.cpp will print of its KV cache: ``llama_cpp_cells``, where all layers are full, as it prints them.
 
-    It is the plain formula, with more cells than were asked for. Source: ``llama_context``'s constructor in
-    src/llama-context.cpp pads the context to a multiple of 256. A unified cache has so many cells for all sequences
-    together. Otherwise each sequence gets a cache of its own with its share of the context, padded once more: four
-    sequences and a context of 1,100 are 1,280 cells in one cache, or 320, and so 512, in each of four. ``context`` is
-    thus the whole room, not a sequence's.
+    ``context`` is the whole room, not a sequence's.
 
     Raises:
         ValueError: if a number is out of range, the format unknown, or a layer not full attention and nothing else:
             others have caches of their own kind there.
     """
-    require_count("context", context, least=1)
-    require_count("sequences", sequences, least=1)
     ggml_types(kv_format)
     if any(layer.kind != "full" or layer.index_dim or layer.state for layer in kv_shape.layers):
         raise ValueError(
             "kv_shape has layers that are not full attention and nothing else; llama.cpp keeps caches of another size "
             "for those"
         )
-    cells = _pad(context) if unified else _pad(_pad(context) // sequences)
-    caches = 1 if unified else sequences
-    halves = zip(("k_dim", "v_dim"), split_format(kv_format), strict=True)
-    k, v = (
-        cells * caches * sum(layer.n_kv_heads * row_bytes(getattr(layer, dim), name) for layer in kv_shape.layers)
-        for dim, name in halves
-    )
-    return KVRoom(cells, caches, *(round(size / MiB, 2) for size in (k + v, k, v)))
-
-
-def _pad(cells: int) -> int:
-    return -(-cells // PADDING) * PADDING
+    [cache] = llama_cpp_cells(kv_shape, context, kv_format, sequences, unified=unified)
+    sizes = (cache.size, cache.k_bytes, cache.v_bytes)
+    return KVRoom(cache.cells, cache.streams, *(round(size / MiB, 2) for size in sizes))
 
 
 def ggml_types(kv_format: KVFormat) -> tuple[str, str]:
