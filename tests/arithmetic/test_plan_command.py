@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.arithmetic import MODELS, Plan
+from helpers.arithmetic import MODELS, KVShape, Plan
 from helpers.arithmetic.checkpoint import count_parameters
 from helpers.arithmetic.plan_command import main
 from helpers.arithmetic.plan_report import report
+from tests.arithmetic.public_configs import PUBLIC
 
 ROOT = Path(__file__).parents[2]
 REASONER = ROOT / "helpers" / "models" / "reasoner"
@@ -165,7 +166,21 @@ def test_a_mistake_is_answered_in_one_line_with_exit_code_2(words, said, capsys)
             lambda folder: (folder / "config.json").write_text(
                 json.dumps(CONFIG | {"model_type": "mixtral", "num_local_experts": 8})
             ),
-            "names no num_experts_per_tok",
+            "names no num_experts_per_tok or num_experts_per_token",
+        ),
+        (
+            lambda folder: (folder / "config.json").write_text(json.dumps(CONFIG | {"moe_num_experts": 64})),
+            "its experts have names that are not known here, moe_num_experts",
+        ),
+        (
+            lambda folder: (folder / "config.json").write_text(json.dumps(CONFIG | {"ffn": {"moe_num_experts": 64}})),
+            "its experts have names that are not known here, moe_num_experts",
+        ),
+        (
+            lambda folder: (folder / "config.json").write_text(
+                json.dumps(CONFIG | {"num_experts": 512, "num_experts_per_token": 2})
+            ),
+            "experts in some of its layers alone",
         ),
     ],
 )
@@ -175,3 +190,17 @@ def test_so_is_a_folder_with_something_broken(folder, change, said, capsys):
         main([str(folder), *CARD])
     out, error = capsys.readouterr()
     assert end.value.code == 2 and out == "" and said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("public", [p for p in PUBLIC if isinstance(p.fields, dict)], ids=lambda public: public.name)
+def test_a_published_config_is_planned_or_refused_in_one_line(public, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(public.fields | public.extra))
+    try:
+        main([str(path), *CARD, "--context", "4096", "--parameters", "700B", "--json"])
+    except SystemExit:
+        assert "experts" in capsys.readouterr().err  # every cache can be counted; what is read of experts not always
+    else:
+        found = json.loads(capsys.readouterr().out)
+        shape = KVShape.from_config(public.fields | public.extra)
+        assert found["cache"] == shape.bytes(4_096) + shape.fixed_bytes and found["speed"] > 0
