@@ -1,6 +1,13 @@
-"""``python -m helpers``: what this machine can run, in one screen."""
+"""``python -m helpers``: what this machine can run, in one screen; ``python -m helpers plan``: a plan for another."""
 
 from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and sys.argv[1:2] == ["plan"]:  # before the imports below, which take seconds
+    from helpers.arithmetic.plan_command import main
+
+    sys.exit(main(sys.argv[2:]))
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from helpers.arithmetic.agents import bytes_of_agents
 from helpers.arithmetic.catalog import Card, GiB, Model, find_card, find_model
+from helpers.arithmetic.fields import Fields, read_fields
 from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, weights_bytes
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how families name their number of experts
+OF_EXPERTS = re.compile(r"(^|_)(num|n)_.*expert|^moe_(k|topk|top_k)$")  # names of such numbers, known here or not
 STEPS = 64  # slices of a sum over tokens; time per token is nearly straight within each
 
 
@@ -19,7 +22,8 @@ class Plan:
     """What is to run, and on what; names are those of the catalog.
 
     Attributes:
-        model, weight_format: the model, and how its weights are stored.
+        model: the model, by its name or, where the catalog has none, described as there.
+        weight_format: how its weights are stored.
         card: the card or machine.
         kv_format: how K and V rows are stored.
         context: tokens of each sequence when it is full.
@@ -34,7 +38,7 @@ class Plan:
         ValueError: if tokens are to be evicted from a model that does not keep every token in every layer.
     """
 
-    model: str
+    model: str | Model
     weight_format: str
     card: str
     kv_format: str = "fp16"
@@ -48,12 +52,17 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.kept is not None and {layer.kind for layer in self.shape.layers} != {"full"}:
-            raise ValueError(f"kept is {self.kept:,}; {self.model} has layers that do not keep every token anyway")
+            raise ValueError(f"kept is {self.kept:,}; {self.entry.name} has layers that do not keep every token anyway")
+
+    @property
+    def entry(self) -> Model:
+        """The model as the catalog describes it."""
+        return self.model if isinstance(self.model, Model) else find_model(self.model)
 
     @cached_property
     def shape(self) -> KVShape:
         """The shape of the model's cache."""
-        return KVShape.from_config(find_model(self.model).config)
+        return KVShape.from_config(self.entry.config)
 
     @property
     def machine(self) -> Card:
@@ -63,7 +72,7 @@ class Plan:
     @cached_property
     def weights(self) -> float:
         """Bytes of the model's weights."""
-        return weights_bytes(find_model(self.model).n_params, self.weight_format)
+        return weights_bytes(self.entry.n_params, self.weight_format)
 
     @cached_property
     def cache(self) -> int:
@@ -108,7 +117,7 @@ class Plan:
         Every step reads the weights in use once for all sequences, and each sequence's whole cache: sharing a prefix
         saves memory, not reading.
         """
-        read = weights_read(find_model(self.model), self.sequences) / find_model(self.model).n_params * self.weights
+        read = weights_read(self.entry, self.sequences) / self.entry.n_params * self.weights
         rows = self._alive(tokens)
         kv_bytes = self.shape.bytes(rows, self.sequences, self.kv_format) + self.sequences * self.shape.fixed_bytes
         return decode_ceiling(self.machine.bandwidth, read, kv_bytes)
@@ -143,15 +152,37 @@ def weights_read(model: Model, sequences: int = 1) -> int:
     """Parameters read to decode one token of each sequence: all, but for experts that no sequence chooses.
 
     In a mixture of experts each token chooses a few per layer; several sequences may all choose different ones.
+
+    Raises:
+        ValueError: if the config names the experts or their sizes in a way that is not known here, or not all of its
+            layers can have them.
     """
-    fields = model.config.get("text_config", model.config)
-    n_experts = _first(fields, "num_experts", "num_local_experts", "n_routed_experts")
-    if not n_experts:
+    fields = read_fields(model.config)
+    n_experts = next((n for n in EXPERTS if fields.get(n)), None)
+    if n_experts is None:
+        _require_dense(fields)
         return model.n_params
-    idle = max(0, n_experts - sequences * fields["num_experts_per_tok"])
-    width = fields.get("moe_intermediate_size") or fields["intermediate_size"]
-    one_expert = 3 * fields["hidden_size"] * width
-    return model.n_params - (fields["num_hidden_layers"] - fields.get("first_k_dense_replace", 0)) * idle * one_expert
+    idle = max(0, fields.count(n_experts) - sequences * fields.count("num_experts_per_tok", "num_experts_per_token"))
+    width = fields.count("moe_intermediate_size" if fields.get("moe_intermediate_size") else "intermediate_size")
+    one_expert = 3 * fields.count("hidden_size") * width
+    layers = fields.count("num_hidden_layers") - (fields.get("first_k_dense_replace") or 0)
+    read = model.n_params - layers * idle * one_expert
+    if read <= 0:
+        raise fields.refusal("it has experts in some of its layers alone, which ones is not known here", [n_experts])
+    return read
+
+
+def _require_dense(fields: Fields) -> None:
+    """Raise if a field tells of experts that nobody counted: all their weights are not read for a token."""
+    nested = [value for value in fields.values.values() if isinstance(value, dict)]
+    unclear = [
+        name
+        for values in (fields.values, *nested)
+        for name, value in values.items()
+        if OF_EXPERTS.search(name) and (isinstance(value, list) or isinstance(value, int) and value > 1)
+    ]
+    if unclear:
+        raise fields.refusal(f"its experts have names that are not known here, {', '.join(unclear)}")
 
 
 def sum_over_tokens(function: Callable[[int], float], n_tokens: int, start: int = 0) -> float:
@@ -175,7 +206,3 @@ def spilled_speed(
     total = weights + kv_bytes
     on_card = min(total, room)
     return 1 / (on_card / card_bandwidth + (total - on_card) / system_bandwidth)
-
-
-def _first(fields: dict[str, Any], *names: str) -> int:
-    return next((fields[name] for name in names if fields.get(name)), 0)

@@ -86,6 +86,14 @@ def test_a_window_shares_only_the_rows_that_reach_back_into_the_prefix():
     assert rows == {0: 12, 6: 12, 8: 2 + 3 * 2, 10: 4}
 
 
+def test_rows_that_several_tokens_keep_together_are_counted_and_shared():
+    layer = LayerKV("sliding", 1, 64, 0, window=8, index_dim=32, stride=4)
+    shape = KVShape(2, 1, 64, (layer, layer))
+    assert bytes_of_agents(shape, 1_000, 3) == 3 * shape.bytes(1_000)
+    shared = 2 * 100 * layer.shared_row_bytes()
+    assert bytes_of_agents(shape, 1_000, 3, 402) == 3 * shape.bytes(1_000) - 2 * shared
+
+
 def test_a_prefix_longer_than_the_text_is_refused():
     with pytest.raises(ValueError, match="at most tokens, 10"):
         bytes_of_agents(LLAMA, 10, agents=2, shared_prefix=11)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, Plan
-from helpers.arithmetic.plan_report import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS, report, save
+from helpers.arithmetic.engine_settings import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS
+from helpers.arithmetic.plan_report import report, save
 from helpers.cache import blocks_for
 from helpers.eviction import Compressor, Random, StreamingLLM
 from helpers.experiments import stacked_savings
@@ -280,12 +281,12 @@ def test_the_page_names_every_term_and_they_add_up():
 @pytest.mark.parametrize("kv_format", KV_LAYOUTS)
 @pytest.mark.parametrize("kept", [None, 100, 12_128])
 def test_an_engine_gets_settings_or_a_line_that_says_why_not(kv_format, kept):
-    text = report(Plan("Qwen3-32B", "q4_k_m", "RTX 4090", kv_format, 32_768, 2, kept=kept))
-    assert ("vllm serve" in text) == (kv_format in VLLM_FORMATS)
+    text = report(Plan("Qwen3-32B", "q4_k_m", "B200", kv_format, 32_768, 2, kept=kept))
+    evicts = kept == 12_128
+    assert ("vllm serve" in text) == (kv_format in VLLM_FORMATS and kept != 100)
     assert ("llama-server" in text) == (kv_format in LLAMA_CPP_FORMATS and kept is None)
-    assert ("budget=" in text) == (kept == 12_128)
-    if kept == 12_128:
-        assert f"budget={12_128 - INTERVAL}, beta={INTERVAL}" in text
+    assert ("budget: 12000\n  beta: 128" in text) == (evicts and kv_format in ("fp16", "bf16"))
+    assert (f"TRIATTN_RUNTIME_KV_BUDGET={12_128 - INTERVAL} " in text) == (evicts and kv_format in VLLM_FORMATS)
     assert text.count("```") % 2 == 0
 
 

@@ -1,0 +1,178 @@
+"""A plan as engines take it: for each the command or the file that runs it, or a line that says why it cannot.
+
+Options are those of the engines' own documentation, read in November 2026: vLLM's engine arguments, llama.cpp's
+``llama-server --help``, TensorRT-LLM's KvCacheConfig and TriAttentionKvCacheCompressionConfig, and the authors' vLLM
+plug-in. A test holds every one of them to a list of sources.
+"""
+
+from __future__ import annotations
+
+import math
+
+from helpers.arithmetic.fields import read_fields
+from helpers.arithmetic.plan import Plan
+
+INTERVAL = 128  # tokens between two compressions, the published default
+# What the formats of this course are called there; a format that is missing here cannot be chosen there.
+VLLM_FORMATS = {"fp16": "auto", "bf16": "auto", "fp8_e4m3": "fp8", "nvfp4": "nvfp4"}
+TENSORRT_LLM_FORMATS = VLLM_FORMATS
+LLAMA_CPP_FORMATS = {
+    "fp32": "f32",
+    "fp16": "f16",
+    "bf16": "bf16",
+    "q8_0": "q8_0",
+    "q5_0": "q5_0",
+    "q4_0": "q4_0",
+}
+STRETCHED = ("yarn", "linear", "dynamic")  # rotary positions that reach further than those the model was trained with
+
+
+def settings(plan: Plan) -> dict[str, str]:
+    """What each engine needs to run the plan, in Markdown, by the engine's name."""
+    positions = positions_of(plan)
+    if positions is not None and plan.context > positions:
+        why = (
+            f"The model's config ends at {positions:,} positions, and this plan needs {plan.context:,}: no engine runs "
+            "it as it is. A longer context needs stretched rotary positions (YaRN); the model's own page says which."
+        )
+        return {"every engine": why}
+    return {"vLLM": _vllm(plan), "llama.cpp": _llama_cpp(plan), "TensorRT-LLM": _tensorrt_llm(plan)}
+
+
+def positions_of(plan: Plan) -> int | None:
+    """The longest context that the model's config allows, in tokens; None where it does not say."""
+    fields = read_fields(plan.entry.config)
+    if fields.get("max_position_embeddings") is None:
+        return None
+    positions = fields.count("max_position_embeddings")
+    rotary = fields.nested("rope_scaling" if fields.get("rope_scaling") else "rope_parameters")
+    if (rotary.get("rope_type") or rotary.get("type")) in STRETCHED:
+        trained = rotary.get("original_max_position_embeddings") or positions
+        return max(positions, int(trained * (rotary.get("factor") or 1)))
+    return positions
+
+
+def _vllm(plan: Plan) -> str:
+    if _maker(plan) == "Apple":
+        return "vLLM itself does not run on Apple's GPUs; vllm-metal, a plug-in with options of its own, does."
+    if refused := _cannot_store(plan, "vLLM", VLLM_FORMATS):
+        return refused
+    options = [f"--max-model-len {plan.context}", f"--max-num-seqs {plan.sequences}"]
+    options.append(f"--kv-cache-dtype {VLLM_FORMATS[plan.kv_format]}")
+    # vLLM takes this share of the card, whatever it needs; its own 0.92 is too little for a plan that fits closely.
+    options.append(f"--gpu-memory-utilization {_share(plan.budget.total, plan.machine.memory)}")
+    if plan.kept is None:
+        options += ["--enable-prefix-caching"] if plan.shared_cache else []
+        return _command("vLLM", ["vllm serve MODEL", *options])
+    if plan.shared_cache:
+        return "vLLM cannot do both: its TriAttention plug-in needs prefix caching off, and this plan shares a prefix."
+    if plan.kept <= INTERVAL:
+        return _no_budget(plan, "vLLM's TriAttention plug-in")
+    variables = [f"TRIATTN_RUNTIME_KV_BUDGET={plan.kept - INTERVAL}", "TRIATTN_RUNTIME_SPARSE_STATS_PATH=MODEL.pt"]
+    options += ["--no-enable-prefix-caching", "--enforce-eager", "--max-num-batched-tokens 1024"]
+    name = "vLLM, with the TriAttention plug-in of its authors (MODEL.pt holds its statistics of this model)"
+    return _command(name, [*variables, "vllm serve MODEL", *options])
+
+
+def _llama_cpp(plan: Plan) -> str:
+    if refused := _cannot_store(plan, "llama.cpp", LLAMA_CPP_FORMATS):
+        return refused
+    if plan.kept is not None:
+        return (
+            "llama.cpp evicts no tokens inside a thought; a fork of it, or another engine, would have to. Its "
+            "`--context-shift` drops the oldest tokens of a full sequence, whatever they say."
+        )
+    if plan.shared_cache:
+        return "llama.cpp keeps a shared prefix once for each sequence; this plan, which counts it once, it cannot run."
+    name = LLAMA_CPP_FORMATS[plan.kv_format]
+    options = [f"--ctx-size {plan.context * plan.sequences}", f"--parallel {plan.sequences}"]
+    options += [f"--cache-type-k {name} --cache-type-v {name}", "--flash-attn on"]  # quantized V needs flash attention
+    options += ["--gpu-layers all", "--cache-ram 0", "--no-context-shift"]
+    command = _command(
+        "llama.cpp (its context is that of all sequences together)", ["llama-server -m MODEL.gguf", *options]
+    )
+    return f"{command}\n\n{_two_caches(plan)}"
+
+
+def _two_caches(plan: Plan) -> str:
+    """What the two options do that are taken for one another."""
+    where = "in the memory that this plan counts" if plan.machine.unified else "in main memory, not on the card"
+    return (
+        f"`--cache-ram` is for copies of the rows of earlier prompts, {where}: up to 8,192 MiB if you leave it out. "
+        "`--context-shift` is for a sequence that is full: it goes on without its oldest tokens. Here it ends."
+    )
+
+
+def _tensorrt_llm(plan: Plan) -> str:
+    if _maker(plan) != "NVIDIA":
+        return "TensorRT-LLM runs on NVIDIA's cards alone."
+    if refused := _cannot_store(plan, "TensorRT-LLM", TENSORRT_LLM_FORMATS):
+        return refused
+    if plan.kept is not None and (refused := _cannot_compress(plan)):
+        return refused
+    lines = [
+        "backend: pytorch",
+        f"max_seq_len: {plan.context}",
+        f"max_batch_size: {plan.sequences}",
+        "kv_cache_config:",
+        f"  dtype: {TENSORRT_LLM_FORMATS[plan.kv_format]}",
+        f"  enable_block_reuse: {str(plan.shared_cache > 0).lower()}",
+        f"  free_gpu_memory_fraction: {_share(plan.cache, plan.cache + plan.spare)}",
+    ]
+    if plan.kept is not None:
+        lines += _compression(plan)
+    text = _command("TensorRT-LLM", ["trtllm-serve MODEL --config config.yaml"])
+    text += "\n\nwith this as `config.yaml`:\n\n```yaml\n" + "\n".join(lines) + "\n```"
+    if plan.kept is not None:
+        text += f"\n\nThe prompt comes on top of the budget: take its tokens off the {plan.kept - INTERVAL:,} as well."
+    return text
+
+
+def _compression(plan: Plan) -> list[str]:
+    return [
+        "  use_kv_cache_manager_v2: true",
+        "kv_cache_compression_config:",
+        "  algorithm: triattention",
+        f"  budget: {plan.kept - INTERVAL}",
+        f"  beta: {INTERVAL}",
+        "  eviction_mode: union",
+        "  calibration_path: MODEL.pt",
+    ]
+
+
+def _cannot_compress(plan: Plan) -> str | None:
+    """Why TensorRT-LLM does not evict under this plan, or None if it does."""
+    heads = read_fields(plan.entry.config).get("num_attention_heads")
+    group = heads // plan.shape.n_kv_heads if heads else None
+    if plan.machine.name != "B200":
+        return f"TensorRT-LLM evicts on Blackwell's B200 and B300 alone, and the card is {plan.machine.name}."
+    if TENSORRT_LLM_FORMATS[plan.kv_format] != "auto":
+        return f"TensorRT-LLM evicts rows of 16 bits alone, and these are {plan.kv_format}."
+    if group not in (4, 8):
+        return f"TensorRT-LLM evicts with 4 or 8 query heads to a KV head; {plan.entry.name} has {group or 'another'}."
+    return _no_budget(plan, "TensorRT-LLM") if plan.kept <= INTERVAL else None
+
+
+def _no_budget(plan: Plan, engine: str) -> str:
+    return f"{engine} cannot: {plan.kept} tokens leave no room for a budget and the {INTERVAL} between compressions."
+
+
+def _cannot_store(plan: Plan, engine: str, formats: dict[str, str]) -> str | None:
+    if plan.kv_format not in formats:
+        return f"{engine} cannot store rows as {plan.kv_format}; it offers {', '.join(formats)} among others."
+    if plan.kv_format == "nvfp4" and not plan.machine.nvfp4:
+        return f"{engine} stores rows as nvfp4 on Blackwell alone, and the card is {plan.machine.name}."
+    return None
+
+
+def _maker(plan: Plan) -> str | None:
+    return next((name for name in ("NVIDIA", "AMD", "Apple") if name in plan.machine.source), None)
+
+
+def _share(part: float, whole: float) -> float:
+    """A part as an engine takes it: rounded up to a hundredth, and never the whole."""
+    return min(0.99, math.ceil(100 * part / whole) / 100) if whole > 0 else 0.99
+
+
+def _command(name: str, parts: list[str]) -> str:
+    return f"{name}:\n\n```\n" + " \\\n  ".join(parts) + "\n```"

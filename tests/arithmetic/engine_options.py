@@ -1,0 +1,73 @@
+"""Every option that a plan's page gives to an engine: what it says, and who says so."""
+
+from dataclasses import dataclass
+
+VLLM = (
+    "docs.vllm.ai, engine arguments; listed for vLLM 0.27.1 by docs.cloudera.com, supported vLLM command line arguments"
+)
+PLUG_IN = "github.com/WeianMao/triattention, README.md, vLLM integration and recommended server settings"
+LLAMA_CPP = "github.com/ggml-org/llama.cpp, tools/server/README.md, generated from llama-server --help"
+KV_CACHE = "nvidia.github.io/TensorRT-LLM/1.4.0rc4, llm-api/reference/KvCacheConfig"
+TRIATTENTION = "nvidia.github.io/TensorRT-LLM/1.3.0rc27, llm-api/reference/TriAttentionKvCacheCompressionConfig"
+EXAMPLE = "github.com/NVIDIA/TensorRT-LLM, examples/kv_cache_compression/triattention.md"
+SERVE = "nvidia.github.io/TensorRT-LLM, commands/trtllm-serve, and the arguments of LLM that a config file names"
+DAY = "2026-11-27"
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option, a variable or a field of a config file.
+
+    Attributes:
+        engine: whose.
+        name: as it is written; a dot leads into a nested field.
+        values: a pattern of what it may be given; empty for an option without a value.
+        says: what it does.
+        source: where that stands.
+        date: when it was read there.
+    """
+
+    engine: str
+    name: str
+    values: str
+    says: str
+    source: str
+    date: str = DAY
+
+
+N, SHARE = r"[1-9]\d*", r"0\.\d+"
+TYPES = "f32|f16|bf16|q8_0|q4_0|q4_1|iq4_nl|q5_0|q5_1"
+OPTIONS = (
+    Option("vLLM", "--max-model-len", N, "tokens of a sequence, prompt and answer", VLLM),
+    Option("vLLM", "--max-num-seqs", N, "sequences of one step", VLLM),
+    Option("vLLM", "--kv-cache-dtype", "auto|fp8|nvfp4", "how rows are stored; auto: as the model computes", VLLM),
+    Option("vLLM", "--gpu-memory-utilization", SHARE, "share of the card for weights, cache and the rest", VLLM),
+    Option("vLLM", "--enable-prefix-caching", "", "blocks with the same beginning are kept once", VLLM),
+    Option("vLLM", "--no-enable-prefix-caching", "", "the same, off; compressed rows are no prefix's", PLUG_IN),
+    Option("vLLM", "--enforce-eager", "", "no CUDA graphs, as the plug-in's authors serve", PLUG_IN),
+    Option("vLLM", "--max-num-batched-tokens", N, "a prompt is read so many tokens at a time", PLUG_IN),
+    Option("vLLM", "TRIATTN_RUNTIME_KV_BUDGET", N, "tokens kept of each sequence, 2048 by default", PLUG_IN),
+    Option("vLLM", "TRIATTN_RUNTIME_SPARSE_STATS_PATH", r"\S+\.pt", "the model's statistics, required", PLUG_IN),
+    Option("llama.cpp", "-m", r"\S+\.gguf", "the model's file", LLAMA_CPP),
+    Option("llama.cpp", "--ctx-size", N, "tokens of all sequences together", LLAMA_CPP),
+    Option("llama.cpp", "--parallel", N, "sequences; named, each has a cache of its own", LLAMA_CPP),
+    Option("llama.cpp", "--cache-type-k", TYPES, "how K rows are stored", LLAMA_CPP),
+    Option("llama.cpp", "--cache-type-v", TYPES, "how V rows are stored", LLAMA_CPP),
+    Option("llama.cpp", "--flash-attn", "on|off|auto", "needed for a quantized V", LLAMA_CPP),
+    Option("llama.cpp", "--gpu-layers", r"all|auto|\d+", "layers on the card; auto leaves some out to fit", LLAMA_CPP),
+    Option("llama.cpp", "--cache-ram", r"-?\d+", "MiB of earlier prompts in main memory; 8192 by default", LLAMA_CPP),
+    Option("llama.cpp", "--no-context-shift", "", "a full sequence ends, which is the default", LLAMA_CPP),
+    Option("TensorRT-LLM", "--config", r"\S+\.yaml", "a file with the fields below", EXAMPLE),
+    Option("TensorRT-LLM", "backend", "pytorch", "the runtime that has compression", EXAMPLE),
+    Option("TensorRT-LLM", "max_seq_len", N, "tokens of a sequence, prompt and answer", SERVE),
+    Option("TensorRT-LLM", "max_batch_size", N, "sequences at the same time", SERVE),
+    Option("TensorRT-LLM", "kv_cache_config.dtype", "auto|fp8|nvfp4", "how rows are stored", KV_CACHE),
+    Option("TensorRT-LLM", "kv_cache_config.enable_block_reuse", "True|False", "a prefix is kept once", KV_CACHE),
+    Option("TensorRT-LLM", "kv_cache_config.free_gpu_memory_fraction", SHARE, "of what the weights leave", KV_CACHE),
+    Option("TensorRT-LLM", "kv_cache_config.use_kv_cache_manager_v2", "True", "needed to compress", EXAMPLE),
+    Option("TensorRT-LLM", "kv_cache_compression_config.algorithm", "triattention", "which", TRIATTENTION),
+    Option("TensorRT-LLM", "kv_cache_compression_config.budget", N, "tokens kept, the prompt on top", TRIATTENTION),
+    Option("TensorRT-LLM", "kv_cache_compression_config.beta", N, "tokens between compressions", TRIATTENTION),
+    Option("TensorRT-LLM", "kv_cache_compression_config.eviction_mode", "union", "one set for all", TRIATTENTION),
+    Option("TensorRT-LLM", "kv_cache_compression_config.calibration_path", r"\S+\.pt", "statistics", TRIATTENTION),
+)
