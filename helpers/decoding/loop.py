@@ -90,6 +90,7 @@ def replay(
         ValueError, OutOfBlocks: as ``generate``.
     """
     trace, length = _new_trace(input_ids, "length", prompt_length), input_ids.shape[1]
+    _require_prompt(prompt_length, length)
     with _run(model, cache, compressor, trace):
         first, chunk, logits_to_keep = 0, prompt_length, 1
         while first < length:
@@ -142,7 +143,9 @@ def _new_trace(input_ids: torch.Tensor, length: str, prompt_length: int | None =
         raise ValueError(f"input_ids is a {type(input_ids).__name__}; it must be a tensor [batch, {length}]")
     if input_ids.ndim != 2 or not input_ids.numel():
         raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}; it must be [batch, {length}], not empty")
-    most = input_ids.shape[1]
-    if prompt_length is not None and not 1 <= require_count("prompt_length", prompt_length, least=1) <= most:
-        raise ValueError(f"prompt_length is {prompt_length}; it may be 1 to {most}, the tokens of input_ids")
-    return Trace(prompt_length or most, [[] for _ in input_ids])
+    return Trace(prompt_length or input_ids.shape[1], [[] for _ in input_ids])
+
+
+def _require_prompt(prompt_length: int, length: int) -> None:
+    if not 1 <= require_count("prompt_length", prompt_length, least=1) <= length:
+        raise ValueError(f"prompt_length is {prompt_length}; it may be 1 to {length}, the tokens of input_ids")

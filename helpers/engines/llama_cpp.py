@@ -14,6 +14,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import index
@@ -35,6 +36,7 @@ WHEELS = (  # as platform.system() and platform.machine() say it
     ("Darwin", "x86_64"),
     ("Windows", "AMD64"),
 )
+PATIENCE = 30  # seconds that a log may lie behind on a busy machine
 FLASH_ATTENTION = {None: "AUTO", True: "ENABLED", False: "DISABLED"}
 
 
@@ -97,10 +99,10 @@ class LlamaCpp(Engine):
             try:
                 self._process = _spawn(log)
                 answer = self._introduce(self._process)
+                said = _read_when_written(log, answer.get("address"))
             except BaseException:  # an interrupt too must leave no process behind
                 self.stop()
                 raise
-            said = log.read_text(encoding="utf-8", errors="replace")
         if "address" not in answer:
             self.stop()
             complaint = first_complaint(said) or answer.get("error") or "it ended without a word; memory may be out"
@@ -208,6 +210,20 @@ def _spawn(log: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         )
+
+
+def _read_when_written(log: Path, address: str | None) -> str:
+    """A log, once it names the server's address, or, of one that did not start, once it grows no more.
+
+    A thread of llama.cpp's own writes it, in order, and on a busy machine behind what the server answers.
+    """
+    deadline, said = time.monotonic() + PATIENCE, None
+    while time.monotonic() < deadline:
+        said, before = log.read_text(encoding="utf-8", errors="replace"), said
+        if f"listening on {address}" in said if address else said == before:
+            break
+        time.sleep(0.01 if address else 0.1)
+    return said
 
 
 def _text_or_ids(prompt: Prompt) -> str | list[int]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -277,3 +278,22 @@ def test_the_package_is_the_one_that_is_pinned_and_its_platforms_those_with_whee
     for system, machine in [*llama_cpp.WHEELS, *elsewhere]:
         place = {"platform_system": system, "platform_machine": machine}
         assert any(m.evaluate(place) for m in markers) == ((system, machine) in llama_cpp.WHEELS)
+
+
+# --- Its log, which is written behind ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", None])
+def test_a_log_is_read_when_all_of_it_is_there(tmp_path, address):
+    log = tmp_path / "log"
+    log.write_text("")
+
+    def write():
+        for line in ("size = 1", "more", f"listening on {address}"):
+            with log.open("a") as file:
+                file.write(line + "\n")
+            time.sleep(0.02)
+
+    writer = threading.Timer(0.05, write)
+    writer.start()
+    said = llama_cpp._read_when_written(log, address)
+    writer.join()
+    assert said == log.read_text()
