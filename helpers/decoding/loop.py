@@ -78,8 +78,7 @@ def replay(
         model: a causal language model of transformers.
         input_ids: prompts and the decoded tokens after them, ``[batch, length]``, all of one length.
         prompt_length: tokens of the prompt, 1 to length.
-        cache: as for ``generate``.
-        compressor: as for ``generate``.
+        cache, compressor: as for ``generate``.
         on_logits: called with the logits of each chunk, ``[batch, tokens, vocabulary]``, of what follows the prompt on.
 
     Returns:
