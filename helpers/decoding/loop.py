@@ -71,19 +71,19 @@ def replay(
 ) -> Trace:
     """Read a text that is known, in chunks, and note at each token of it what the model would have said next.
 
-    After each chunk the cache holds what it would hold if the model had decoded these tokens one by one: a chunk ends
-    wherever the compressor acts. Where all of ``tokens`` equal the text, ``generate`` would have written it.
+    After each chunk the cache holds what it would hold had the model decoded these tokens: a chunk ends wherever the
+    compressor acts. Where all of ``tokens`` equal the text, ``generate`` would have written it.
 
     Args:
         model: a causal language model of transformers.
         input_ids: prompts and the decoded tokens after them, ``[batch, length]``, all of one length.
         prompt_length: tokens of the prompt, 1 to length.
-        cache, compressor: as for ``generate``.
+        cache: as for ``generate``.
+        compressor: as for ``generate``.
         on_logits: called with the logits of each chunk, ``[batch, tokens, vocabulary]``, of what follows the prompt on.
 
     Returns:
-        The Trace, with one entry per chunk. ``tokens[sequence]`` has length - prompt_length + 1 tokens: what follows
-        the prompt, ..., what follows the last token.
+        The Trace, an entry per chunk. ``tokens[sequence]``: what follows the prompt, ..., what follows the last token.
 
     Raises:
         ValueError, OutOfBlocks: as ``generate``.
@@ -99,7 +99,7 @@ def replay(
                 on_logits(logits)
             _finish_pass(trace, logits.argmax(-1), cache, compressor)
             first, logits_to_keep = first + chunk, 0  # from now on all of them
-            chunk = CHUNK if compressor is None else min(compressor.interval, compressor.room(cache))
+            chunk = min(compressor.interval, compressor.room(cache)) if compressor else CHUNK
     return trace
 
 
