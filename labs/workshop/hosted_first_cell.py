@@ -7,24 +7,24 @@ import sys
 from pathlib import Path
 
 NEEDED = {
-    "accelerate": "1.1",
-    "filelock": "3.15",
-    "gguf": "0.19",
-    "ipywidgets": "7.7",
+    "accelerate": "1.1.0",
+    "filelock": "3.15.1",
+    "gguf": "0.19.0",
+    "ipywidgets": "7.7.1",
     "lazy_loader": "0.4",
-    "matplotlib": "3.8",
-    "numpy": "1.26",
-    "psutil": "5.9",
+    "matplotlib": "3.9.2",
+    "numpy": "2.1.3",
+    "psutil": "5.9.5",
     "torch": "2.9",
-    "tqdm": "4.66",
-    "transformers": "5.15",
-    "wcwidth": "0.2",
+    "tqdm": "4.66.0",
+    "transformers": "5.15.0",
+    "wcwidth": "0.2.6",
 }
 
 
 def numbers(version: str) -> list[int]:
-    """The first two numbers of a version."""
-    return [int(part) for part in re.findall(r"\d+", version)[:2]]
+    """The first three numbers of a version."""
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]
 
 
 def lacks_package(name: str, least: str) -> str:

@@ -147,7 +147,7 @@ def test_widgets_that_are_too_old_are_named(tmp_path: Path) -> None:
     (tmp_path / "ipywidgets-7.6.5.dist-info").mkdir()
     (tmp_path / "ipywidgets-7.6.5.dist-info/METADATA").write_text("Name: ipywidgets\nVersion: 7.6.5\n")
     [line, _] = first_cell(sys.executable, tmp_path)
-    assert line == 'ipywidgets 7.6.5 is too old. In a cell: %pip install --upgrade "ipywidgets>=7.7"'
+    assert line == 'ipywidgets 7.6.5 is too old. In a cell: %pip install --upgrade "ipywidgets>=7.7.1"'
 
 
 @pytest.mark.parametrize("size", [None, 130], ids=["no file", "a pointer in its place"])
