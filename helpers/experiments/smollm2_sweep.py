@@ -24,11 +24,11 @@ from helpers.eviction import ABLATIONS, POLICIES, Compressor, Policy, Subject
 from helpers.eviction.selection import SELECTIONS
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.smollm2_tasks import FACTS, TASKS, Task, calibration_text, smollm2
+from helpers.measuring.trace import Trace
+from helpers.records.smollm2_sweep import EVERY_HEAD, NO_EVICTION
 
 SHARES = {"english": (0.5, 0.25, 0.125, 0.0625), "recall": (0.5, 0.25, 0.125, 0.0625), "facts": (0.5, 0.25, 0.125)}
 BLOCK_SIZE, INTERVAL, RECENT = 16, 32, 16
-EVERY_HEAD = "per_layer_per_head"  # each chooses for itself
-NO_EVICTION = "no eviction"
 COMPETITORS = [name for name in POLICIES if name not in ABLATIONS and name != "Oracle"]  # no oracle knows English
 PROCESSES = 2
 
@@ -62,21 +62,28 @@ def run(cell: Cell) -> dict[str, Any]:
 
 def measure(task: Task, cell: Cell) -> dict[str, Any]:
     """As ``run``, of a task that need not be one of ``TASKS``."""
-    count, length = task.token_ids.shape
-    pool = PagedCache.for_model(smollm2().model, count * blocks_for(length, BLOCK_SIZE), BLOCK_SIZE, "fp32", count)
-    compressor = None if cell.policy == NO_EVICTION else compressor_for(cell, length)
+    compressor = None if cell.policy == NO_EVICTION else compressor_for(cell, task.token_ids.shape[1])
     started = time.process_time()
-    losses, trace = token_losses(smollm2().model, task.token_ids, 1, pool, compressor)
+    losses, trace = read_under(compressor, task)
     seconds = time.process_time() - started
-    counted, right = task.counted[:, 1:], foretold(trace, task.token_ids)
+    right = foretold(trace, task.token_ids)
     return asdict(cell) | {
-        "losses": [round(x, 3) for x in ((losses * counted).sum(1) / counted.sum(1)).tolist()],
-        "right": (right | ~counted).all(1).int().tolist(),
+        "losses": losses,
+        "right": (right | ~task.counted[:, 1:]).all(1).int().tolist(),
         "compressions": len(trace.compressions),
-        "blocks_freed": round(trace.blocks_freed / count, 2),
+        "blocks_freed": round(trace.blocks_freed / len(losses), 2),
         "weights_bytes": trace.weights_cost.bytes_written,
         "seconds": round(seconds, 1),
     }
+
+
+def read_under(compressor: Compressor | None, task: Task) -> tuple[list[float], Trace]:
+    """Read the texts of a task; per text the mean loss of what counts, in nats per token to three digits; the Trace."""
+    count, length = task.token_ids.shape
+    pool = PagedCache.for_model(smollm2().model, count * blocks_for(length, BLOCK_SIZE), BLOCK_SIZE, "fp32", count)
+    losses, trace = token_losses(smollm2().model, task.token_ids, 1, pool, compressor)
+    counted = task.counted[:, 1:]
+    return [round(x, 3) for x in ((losses * counted).sum(1) / counted.sum(1)).tolist()], trace
 
 
 def compressor_for(cell: Cell, length: int) -> Compressor:

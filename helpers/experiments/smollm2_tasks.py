@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from helpers.experiments.windows import windows
 from helpers.models.loading import Loaded, load_smollm2
 from helpers.records.texts import read_text
 
@@ -70,7 +71,7 @@ def calibration_text() -> torch.Tensor:
 @cache
 def english() -> Task:
     """The next word in English prose: windows of it, the loss of their later part."""
-    token_ids = _tokens("english")[: WINDOWS * WINDOW].view(WINDOWS, WINDOW)
+    token_ids = windows(smollm2(), "english", WINDOWS, WINDOW)
     counted = torch.zeros_like(token_ids, dtype=torch.bool)
     counted[:, COUNTED_FROM:] = True
     return Task(token_ids, counted)

@@ -25,6 +25,21 @@ class Answers:
         return share_interval(self.right)
 
 
+class Losses:
+    """What a record's texts add up to; its field ``losses`` holds one per text, in nats per token."""
+
+    losses: Sequence[float]
+
+    @property
+    def loss(self) -> float:
+        """Mean over the texts, in nats per token."""
+        return statistics.fmean(self.losses)
+
+    def more_than(self, other: Losses) -> tuple[float, float]:
+        """By how much the loss is above another's on the same texts, and half the width of the 95% interval."""
+        return paired_difference(self.losses, other.losses)
+
+
 def share_interval(right: Sequence[bool]) -> tuple[float, float]:
     """95% interval of a share of independent trials, after Wilson (1927): right even near 0 and 1."""
     count, share = len(right), sum(right) / len(right)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from functools import cache
 
-from helpers.measuring.comparisons import paired_difference
+from helpers.measuring.comparisons import Losses
 from helpers.records.measured import Measured, read
 
 
 @dataclass(frozen=True)
-class Left:
+class Left(Losses):
     """What a policy keeps of each text, at a quarter of the rows.
 
     Attributes:
@@ -27,14 +26,9 @@ class Left:
     left: list[list[float]]
     mass_kept: float
 
-    @property
-    def loss(self) -> float:
-        """Mean over the texts."""
-        return statistics.fmean(self.losses)
-
 
 @dataclass(frozen=True)
-class Forced:
+class Forced(Losses):
     """A policy that is overruled in some heads: the passage is kept for them first of all, or dropped.
 
     Attributes:
@@ -49,15 +43,6 @@ class Forced:
     heads: str
     losses: list[float]
     left_to_copying_heads: float
-
-    def more_than(self, left: Left) -> tuple[float, float]:
-        """By how much the loss is above the policy's own, and half the width of the 95% interval."""
-        return paired_difference(self.losses, left.losses)
-
-    @property
-    def loss(self) -> float:
-        """Mean over the texts."""
-        return statistics.fmean(self.losses)
 
 
 @dataclass(frozen=True)

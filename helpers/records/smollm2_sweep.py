@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from functools import cache
 
-from helpers.measuring.comparisons import mean_interval, paired_difference
+from helpers.measuring.comparisons import Losses
 from helpers.records.measured import Measured, read
 
 EVERY_HEAD, NO_EVICTION = "per_layer_per_head", "no eviction"
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(Losses):
     """One cell: the same texts under one policy, budget and selection mode.
 
     Attributes:
@@ -31,20 +30,6 @@ class Reading:
     blocks_freed: float
     weights_bytes: int
     seconds: float
-
-    @property
-    def loss(self) -> float:
-        """Mean over the texts."""
-        return statistics.fmean(self.losses)
-
-    def more_than(self, other: Reading) -> tuple[float, float]:
-        """By how much the loss is above another's on the same texts, and half the width of the 95% interval."""
-        return paired_difference(self.losses, other.losses)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Mean loss, and half the width of its 95% interval; wide, since texts differ: compare by ``more_than``."""
-        return mean_interval(self.losses)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def test_every_cell_is_there_once_and_over_all_worksheets(saved):
         count = saved["worksheets"]["count"] if cell["compact"] else sweep.BATCH
         assert len(cell["right"]) == len(cell["lookups"]) == len(cell["lookups_right"]) == count
         assert cell["compressions"] >= 3
-    assert saved["minutes"] > 0 and saved["machine"]["torch"]
+    assert 0 < saved["minutes"] <= 30 and saved["machine"]["torch"]
 
 
 def test_with_compaction_the_blocks_freed_follow_from_the_rows(saved):
