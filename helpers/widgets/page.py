@@ -35,7 +35,7 @@ class Picture:
     def __init__(self, figure: Figure, caption: str) -> None:
         data, metadata = _bundle_figure(figure)
         self._figure = display(data, metadata=metadata, raw=True, display_id=True)
-        self._caption = display(_bundle_caption(caption), raw=True, display_id=True)
+        self._caption = display(bundle_caption(caption), raw=True, display_id=True)
         self.caption = caption
 
     def update(self, figure: Figure, caption: str) -> None:
@@ -46,7 +46,7 @@ class Picture:
 
     def say(self, caption: str) -> None:
         """Show another caption under the same figure."""
-        self._caption.update(_bundle_caption(caption), raw=True)
+        self._caption.update(bundle_caption(caption), raw=True)
         self.caption = caption
 
 
@@ -113,5 +113,6 @@ def _bundle_figure(figure: Figure) -> tuple[dict[str, Any], dict[str, Any]]:
     return data, {"image/png": {"width": width, "height": height}}
 
 
-def _bundle_caption(caption: str) -> dict[str, str]:
+def bundle_caption(caption: str) -> dict[str, str]:
+    """A caption as an ordinary output of a notebook."""
     return {"text/markdown": caption, "text/plain": textwrap.fill(caption, 100)}

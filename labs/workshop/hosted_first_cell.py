@@ -8,6 +8,7 @@ from pathlib import Path
 
 NEEDED = {
     "accelerate": "1.1.0",
+    "anywidget": "0.9.21",
     "filelock": "3.15.1",
     "gguf": "0.19.0",
     "ipywidgets": "7.7.1",
