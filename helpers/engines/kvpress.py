@@ -93,26 +93,19 @@ class KVPress:
             ValueError: in one line, in KVPress's words, if it refuses the press or the text.
             RuntimeError: if it is not running.
         """
-        return run_of(self.measure(press, token_ids, prefill, step, decoding))
+        step = len(token_ids) if step is None else step
+        return _run_of(self._ask(_question(press, token_ids, prefill, step, decoding)))
 
-    def measure(
-        self,
-        press: dict[str, Any] | None,
-        token_ids: Sequence[int],
-        prefill: int,
-        step: int | None = None,
-        decoding: bool = False,
+    def time(
+        self, press: dict[str, Any] | None, token_ids: Sequence[int], prefill: int, decoding: bool = False
     ) -> dict[str, Any]:
-        """As ``run``, with all that the child says: ``seconds`` per pass and the peak of the cache's bytes too."""
-        require_count("prefill", prefill, least=1)
-        question = {
-            "press": press,
-            "token_ids": [int(token) for token in token_ids],
-            "prefill": prefill,
-            "step": require_count("step", len(token_ids) if step is None else step, least=1),
-            "decoding": decoding,
-        }
-        return self._ask(question)
+        """As ``run``, a token at a time and against the clock: no row is looked at.
+
+        Returns:
+            ``seconds`` of each pass and the processor's ``cpu_seconds``, ``losses`` of the tokens after the first of
+            them, in nats, and ``bytes_peak``, the most that the cache's tensors held after a pass.
+        """
+        return self._ask(_question(press, token_ids, prefill, 1, decoding, timed=True))
 
     def stop(self) -> None:
         """End KVPress's process; its memory is free when this returns."""
@@ -159,7 +152,30 @@ class KVPress:
         return next((line for line in reversed(lines) if line.strip()), "without a word; memory may be out")
 
 
-def run_of(answer: dict[str, Any]) -> PressRun:
+def _question(
+    press: dict[str, Any] | None,
+    token_ids: Sequence[int],
+    prefill: int,
+    step: int,
+    decoding: bool,
+    timed: bool = False,
+) -> dict[str, Any]:
+    """What the child is asked."""
+    if not 1 <= require_count("prefill", prefill, least=1) < len(token_ids) - 1:
+        raise ValueError(
+            f"prefill is {prefill}; it may be 1 to {len(token_ids) - 2}: two of token_ids or more come later"
+        )
+    return {
+        "press": press,
+        "token_ids": [int(token) for token in token_ids],
+        "prefill": prefill,
+        "step": require_count("step", step, least=1),
+        "decoding": decoding,
+        "timed": timed,
+    }
+
+
+def _run_of(answer: dict[str, Any]) -> PressRun:
     """The run in what the child says of a press."""
     names = ("rows_in_tensors", "zeroed_channels", "in_order", "compressions", "bytes_before", "bytes_after")
     rows = tuple(tuple(tuple(tokens) for tokens in heads) for heads in answer["rows"])

@@ -11,8 +11,10 @@ import importlib
 import inspect
 import json
 import os
+import queue
 import signal
 import sys
+import threading
 import time
 import traceback
 from contextlib import nullcontext
@@ -32,10 +34,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever anybody prints goes to the log, so that our answers stand alone
     kvpress = importlib.import_module("kvpress")
+    questions: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=listen, args=[questions], daemon=True).start()
     model = None
-    for line in sys.stdin:
+    while True:
         try:
-            question = json.loads(line)
+            question = json.loads(questions.get())
             if "folder" in question:
                 model = load(question["folder"])
                 said = {"kvpress": version("kvpress"), "transformers": version("transformers")}
@@ -44,6 +48,13 @@ def main() -> None:
         except Exception as error:  # whatever it is, the parent says it
             said = {"error": f"{type(error).__name__}: {error}", "where": line_of_the_reader(error)}
         print(json.dumps(said), file=answers, flush=True)
+
+
+def listen(questions: queue.Queue[str]) -> None:
+    """Hand questions on, and end the process when its input ends, whatever it is at: nobody waits for an answer then."""
+    for line in sys.stdin:
+        questions.put(line)
+    os._exit(0)
 
 
 def version(package: str) -> str:
@@ -112,8 +123,8 @@ class Watch:
         self.tokens: dict[int, torch.Tensor] = {}  # per layer, the token of each row, [n_kv_heads, rows]
         self.in_order, self.compressions = True, 0
 
-    def over(self, press: Any) -> Any:
-        """The press, watched."""
+    def over(self, press: Any) -> None:
+        """Have the press tell this watch of each compression."""
         inner = press.compress
 
         def compress(module: Any, hidden: Any, keys: Any, values: Any, attentions: Any, kwargs: Any) -> Any:
@@ -128,7 +139,6 @@ class Watch:
             return kept
 
         press.compress = compress
-        return press
 
     def _extended(self, layer: int, keys: torch.Tensor, tokens_seen: int) -> torch.Tensor:
         """The tokens of the rows that are there now: those left last time, and what has come since."""
@@ -151,20 +161,24 @@ def answer(model: Any, question: dict[str, Any]) -> dict[str, Any]:
     """Read a text through a press, and say what came of it.
 
     A question has ``token_ids``; ``prefill``, how many of them are read at once; ``step``, how many at a time of the
-    others; ``press``, or null for none; ``decoding``, true for a press that is to go on while the others are read.
+    others; ``press``, or null for none; ``decoding``, true for a press that is to go on while the others are read;
+    ``timed``, true to look at no row, which takes time.
     """
-    watch, decoding = Watch(), question["decoding"]
-    press = None if question["press"] is None else watch.over(make_press(question["press"]))
+    watch, decoding, timed = Watch(), question["decoding"], question["timed"]
+    press = None if question["press"] is None else make_press(question["press"])
+    if press is not None and not timed:
+        watch.over(press)
     cache = importlib.import_module("transformers").DynamicCache(config=model.config)
     reader = Reader(model, cache, torch.tensor([question["token_ids"]]))
     with nullcontext() if press is None else press(model):
         reader.read(question["prefill"])
         while decoding and reader.left:
             reader.read(question["step"])
-    said = what_is_left(model, cache, watch, reader.place)
+    said = {} if timed else what_is_left(model, cache, watch, reader.place)
     while reader.left:
         reader.read(question["step"])
-    return said | {"losses": reader.losses, "seconds": reader.seconds, "bytes_peak": reader.bytes_peak}
+    times = {"seconds": reader.seconds, "cpu_seconds": reader.cpu_seconds}
+    return said | times | {"losses": reader.losses, "bytes_peak": reader.bytes_peak}
 
 
 class Reader:
@@ -175,6 +189,7 @@ class Reader:
         self.place, self.bytes_peak = 0, 0
         self.losses: list[float] = []
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
 
     @property
     def left(self) -> int:
@@ -185,9 +200,10 @@ class Reader:
         """Pass so many tokens on. Positions go on whatever has been evicted, as KVPress's own pipeline has it."""
         part, first = self.token_ids[:, self.place : self.place + count], self.place == 0
         places = torch.arange(self.place, self.place + part.shape[1])[None]
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         passed = self.model(part, past_key_values=self.cache, position_ids=places, logits_to_keep=1 if first else 0)
         self.seconds.append(time.perf_counter() - started)
+        self.cpu_seconds.append(time.process_time() - worked)
         following = self.token_ids[:, self.place + 1 : self.place + 1 + part.shape[1]]
         self.place += part.shape[1]
         self.bytes_peak = max(self.bytes_peak, cache_bytes(self.cache))

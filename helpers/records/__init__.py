@@ -6,6 +6,7 @@ from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
 from helpers.records.head_variants import load_head_variants
 from helpers.records.kv_format_loss import load_kv_format_loss
+from helpers.records.kvpress_race import load_kvpress_race
 from helpers.records.kvpress_rows import load_kvpress_rows
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
 from helpers.records.memory_speed import load_memory_speed
@@ -27,6 +28,7 @@ RECORDS = {
     "fidelity": load_table,
     "head_variants": load_head_variants,
     "kv_format_loss": load_kv_format_loss,
+    "kvpress_race": load_kvpress_race,
     "kvpress_rows": load_kvpress_rows,
     "llama_cpp_formats": load_llama_cpp_formats,
     "memory_speed": load_memory_speed,
