@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Self
@@ -43,6 +44,7 @@ class KVPress:
         self.versions: dict[str, str] = {}
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
+        self._closing = ExitStack()
 
     @property
     def pid(self) -> int:
@@ -63,7 +65,8 @@ class KVPress:
         if self._process is None:
             require_kvpress()
             try:
-                self._process, self._log = _spawn()
+                self._log = self._closing.enter_context(TemporaryFile())
+                self._process = _spawn(self._log)
                 self.versions = self._ask({"folder": str(self.folder)})
             except BaseException:  # an interrupt too must leave no process behind
                 self.stop()
@@ -115,9 +118,7 @@ class KVPress:
             process.wait()
             process.stdin.close()
             process.stdout.close()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -193,10 +194,9 @@ def require_kvpress() -> None:
         raise ModuleNotFoundError(f"KVPress is not installed: run {COMMAND} in the course's folder")
 
 
-def _spawn() -> tuple[subprocess.Popen[str], IO[bytes]]:
-    """A process that waits to be asked, and ends when this one does, since its input then ends; and its log."""
-    log = TemporaryFile()  # noqa: SIM115  closed by stop
+def _spawn(log: IO[bytes]) -> subprocess.Popen[str]:
+    """A process that waits to be asked, and ends when this one does, since its input then ends."""
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"HF_HUB_OFFLINE": "1"}  # the model lies on the disk
     command = [str(PYTHON), "-P", str(CHILD)]  # -P, or this folder's kvpress.py would be taken for the package
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
-    return subprocess.Popen(command, **pipes, text=True, encoding="utf-8", env=environment), log
+    return subprocess.Popen(command, **pipes, text=True, encoding="utf-8", env=environment)

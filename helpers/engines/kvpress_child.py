@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def listen(questions: queue.Queue[str]) -> None:
-    """Hand questions on, and end the process when its input ends, whatever it is at: nobody waits for an answer then."""
+    """Hand questions on, and end the process when its input ends, whatever it is at: nobody waits any more."""
     for line in sys.stdin:
         questions.put(line)
     os._exit(0)
@@ -85,8 +85,7 @@ def make_press(named: dict[str, Any]) -> Any:
     if not inspect.isclass(kind) or not issubclass(kind, kvpress.BasePress):
         raise ValueError(f"KVPress {version('kvpress')} has no press of the name {name!r}")
     press = kind(**{key: make_press(value) if isinstance(value, dict) else value for key, value in named.items()})
-    for key, value in (statistics or {}).items():
-        setattr(press, key, tensor_of(value))
+    vars(press).update({key: tensor_of(value) for key, value in (statistics or {}).items()})
     return press
 
 

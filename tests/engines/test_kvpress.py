@@ -1,4 +1,4 @@
-"""KVPress beside the course: what it answers, how it ends, what it refuses. ``make test-kvpress`` runs the most of it."""
+"""KVPress beside the course: what it answers, how it ends, what it refuses. ``make test-kvpress`` runs most of it."""
 
 import os
 import re

@@ -29,7 +29,7 @@ ROOMS = [
 WITHOUT_TORCH = ["arithmetic", "measuring", "records", "plots"]  # every file of them
 # Of these rooms only the files that are named need torch.
 NEED_TORCH = {
-    "engines": {"reasoner_gguf"},
+    "engines": {"kvpress_child", "reasoner_gguf"},
     "widgets": {"card_limit", "compression"},
     "teaching": {
         "labs.lab_4",
@@ -37,6 +37,8 @@ NEED_TORCH = {
         "labs.lab_5_choose",
         "labs.lab_5_paper_score",
         "labs.lab_6",
+        "labs.lab_8",
+        "labs.lab_8_presses",
         "labs.policy_checks",
         "lessons.lesson_06",
         "lessons.lesson_07",

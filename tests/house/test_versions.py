@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CODE = sorted((ROOT / "helpers").rglob("*.py"))
+ELSEWHERE = {"kvpress_child.py"}  # run by the Python of another environment, which has pins of its own
 
 
 def requirements():
@@ -111,7 +112,7 @@ def test_smollm2_has_one_version_and_never_brings_its_dependencies():
 
 def test_what_helpers_imports_is_declared():
     imported = set()
-    for path in CODE:
+    for path in (path for path in CODE if path.name not in ELSEWHERE):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.split(".")[0] for alias in node.names}

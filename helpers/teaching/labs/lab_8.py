@@ -12,12 +12,13 @@ from helpers.eviction import SnapKV
 from helpers.eviction.selection import group_scores
 from helpers.teaching.attempts import attempt, is_number, need
 from helpers.teaching.checks import Number, check_stages, stage
-from helpers.teaching.labs.lab_5_paper_score import Case, as_tensor, near, random_case, which_slip
+from helpers.teaching.labs.lab_5_paper_score import Case, arrows_of, as_tensor, near, random_case, which_slip
 from helpers.teaching.labs.lab_8_presses import ScorerPress
 
 Function = Callable[..., Any]
 OFFSETS = [2**i for i in range(17)]
 FAR_POSITION, FAR = 131_072, 1e-5  # float32 phases fail there, with this error allowed
+LAST = 4  # position of the last of five rows, before any went
 FUTURE = "the average query of the future"
 
 
@@ -189,7 +190,16 @@ def _require_scores(press: type) -> None:
         for message, offsets in _other_offsets():
             other = Case(case.keys, case.q_mean, case.q_abs_mean, case.omega, case.position, offsets)
             need(not near(found, other.right), message)
+        need(not near(found, _by_lengths(case)), "those are lengths; of conj(k) q the real part counts.")
         need(near(found, case.right), which_slip(found, case, otherwise))
+
+
+def _by_lengths(case: Case) -> torch.Tensor:
+    """The score with the length of each product with the average query, in the place of its real part."""
+    keys = arrows_of(case.keys.double()).repeat_interleave(2, 0)
+    turn = torch.exp(1j * case.omega * (case.position + torch.tensor(case.offsets))[:, None]).mean(0)
+    products = (keys.conj() * (case.q_mean * turn)[:, None]).abs().sum(-1)
+    return products + (keys.abs() * (case.q_abs_mean - case.q_mean.abs())[:, None]).sum(-1)
 
 
 def _other_offsets() -> Iterator[tuple[str, list[int]]]:
@@ -222,15 +232,15 @@ def _grouped(case: Case) -> torch.Tensor:
 
 
 def _require_grouped_shape(press: type) -> None:
-    found = list(_score(press, 0, 9, _case(0)).shape)
+    found = list(_score(press, 0, LAST, _case(0, LAST)).shape)
     need(found != [1, 4, 5], "that is a score per query head; KVPress keeps rows per KV head, so [1, 2, 5].")
     need(found == [1, 2, 5], f"keys [1, 2, 5, 8] have scores [1, 2, 5]; yours are {found}.")
 
 
 def _require_grouped(press: type) -> None:
     for seed in range(3):
-        case = _case(seed)
-        found, raw = _score(press, 0, 9, case), case.right[None]
+        case = _case(seed, LAST)
+        found, raw = _score(press, 0, LAST, case), case.right[None]
         z_scores = group_scores(raw, 4)  # each query head for itself
         mistakes = {
             "the scores are not z-scored: a head with large scores speaks for its whole group.": raw.unflatten(
@@ -253,16 +263,19 @@ def _require_grouped(press: type) -> None:
             ),
         }
         for message, wrong in mistakes.items():
-            need(not near(found, wrong), message)
-        biased = (5 / 4) ** 0.5  # either standard deviation does: it is the same factor for all
-        right = near(found, _grouped(case)) or near(found * biased, _grouped(case))
-        need(right, "it is not the largest z-score of the query heads that share the KV head.")
+            need(not _same_scores(found, wrong), message)
+        too_late = "that is one token too late: the last token read has position 4 of 5, and the offsets begin at 1."
+        need(not _same_scores(found, _grouped(_case(seed, LAST + 1))), too_late)
+        need(
+            _same_scores(found, _grouped(case)),
+            "it is not the largest z-score of the query heads that share the KV head.",
+        )
 
 
 def _require_layer(press: type) -> None:
-    first, second = _case(0), _case(1)
-    found = _score(press, 1, 9, first, second)
-    other = Case(second.keys, first.q_mean, first.q_abs_mean, first.omega, 9, OFFSETS)
+    first, second = _case(0, LAST), _case(1, LAST)
+    found = _score(press, 1, LAST, first, second)
+    other = Case(second.keys, first.q_mean, first.q_abs_mean, first.omega, LAST, OFFSETS)
     message = "that is scored with layer 0's statistics; module.layer_idx says which layer it is."
     need(not _same_scores(found, _grouped(other)), message)
     need(_same_scores(found, _grouped(second)), "it is scored with other statistics than layer 1's.")
@@ -272,15 +285,13 @@ def _require_position(press: type) -> None:
     late = _case(2, 299)
     found = _score(press, 0, 299, late)
     early = "five rows are left of 300 tokens, so neither keys.shape[2] nor cache_position says how late it is: "
-    for position in (4, 5):
+    for position in (LAST, LAST + 1):
         wrong = Case(late.keys, late.q_mean, late.q_abs_mean, late.omega, position, OFFSETS)
         need(not _same_scores(found, _grouped(wrong)), early + 'take the last of kwargs["position_ids"].')
-    near_miss = "that is one token too late: position_ids ends with the last token read, and the offsets begin at 1."
-    need(not _same_scores(found, _grouped(_case(2, 300))), near_miss)
     need(_same_scores(found, _grouped(late)), 'the position is the last of kwargs["position_ids"].')
 
 
 def _same_scores(found: torch.Tensor, right: torch.Tensor) -> bool:
-    """Whether the scores agree, whichever standard deviation made them z-scores."""
+    """Whether the scores agree, whichever standard deviation made them z-scores: it is one factor for all."""
     rows = right.shape[-1]
     return near(found, right) or near(found * (rows / (rows - 1)) ** 0.5, right)
