@@ -11,10 +11,9 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any, Self
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 from helpers.arithmetic.footprint import require_count
 from helpers.measuring.press_run import PressRun
@@ -43,8 +42,7 @@ class KVPress:
         self.folder = Path(folder)
         self.versions: dict[str, str] = {}
         self._process: subprocess.Popen[str] | None = None
-        self._log: IO[bytes] | None = None
-        self._closing = ExitStack()
+        self._folder: TemporaryDirectory[str] | None = None  # of what it writes to stderr
 
     @property
     def pid(self) -> int:
@@ -65,7 +63,7 @@ class KVPress:
         if self._process is None:
             require_kvpress()
             try:
-                self._log = self._closing.enter_context(TemporaryFile())
+                self._folder = TemporaryDirectory(ignore_cleanup_errors=True)  # Windows keeps what a process has open
                 self._process = _spawn(self._log)
                 self.versions = self._ask({"folder": str(self.folder)})
             except BaseException:  # an interrupt too must leave no process behind
@@ -118,13 +116,19 @@ class KVPress:
             process.wait()
             process.stdin.close()
             process.stdout.close()
-        self._closing.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def _log(self) -> Path:
+        return Path(self._folder.name) / "log"
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
@@ -148,8 +152,7 @@ class KVPress:
         return answer
 
     def _last_words(self) -> str:
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").split("\n")
+        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "without a word; memory may be out")
 
 
@@ -194,9 +197,10 @@ def require_kvpress() -> None:
         raise ModuleNotFoundError(f"KVPress is not installed: run {COMMAND} in the course's folder")
 
 
-def _spawn(log: IO[bytes]) -> subprocess.Popen[str]:
+def _spawn(log: Path) -> subprocess.Popen[str]:
     """A process that waits to be asked, and ends when this one does, since its input then ends."""
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"HF_HUB_OFFLINE": "1"}  # the model lies on the disk
     command = [str(PYTHON), "-P", str(CHILD)]  # -P, or this folder's kvpress.py would be taken for the package
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
-    return subprocess.Popen(command, **pipes, text=True, encoding="utf-8", env=environment)
+    with log.open("wb") as errors:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+        return subprocess.Popen(command, **pipes, text=True, encoding="utf-8", env=environment)
