@@ -68,7 +68,7 @@ notebooks: .venv/test.done
 	$(BIN)/python -m tests.house.readme_figure
 
 labs: .venv/test.done
-	$(BIN)/python -m tests.house.normalise labs/masters/*.ipynb
+	COURSE_KVPRESS=record $(BIN)/python -m tests.house.normalise labs/masters/*.ipynb
 	$(BIN)/python -m labs.student_copies
 
 lab-kvpress: .venv/lab.done .venv-kvpress/kvpress.done
@@ -77,7 +77,8 @@ lab-kvpress: .venv/lab.done .venv-kvpress/kvpress.done
 
 # The lab and what it stands on, with KVPress running; make test plays what it said once.
 test-kvpress: .venv/test.done .venv-kvpress/kvpress.done
-	COURSE_KVPRESS=live $(PYTEST) tests/engines/test_kvpress.py labs/masters/$(LAB_8) $(ARGS)
+	COURSE_KVPRESS=live $(PYTEST) tests/engines/test_kvpress.py tests/experiments/test_kvpress_rows.py \
+	  labs/masters/$(LAB_8) $(ARGS)
 
 bench: .venv/lab.done
 	$(BIN)/python -m helpers.experiments.memory_speed $(ARGS)
