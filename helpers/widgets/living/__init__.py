@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+from helpers.widgets.living.garage import Garage
 from helpers.widgets.living.picture import LivingPicture
 
-PICTURES: dict[str, Callable[[], LivingPicture]] = {}
+PICTURES: dict[str, Callable[[], LivingPicture]] = {
+    "garage": Garage,
+}
 
-__all__ = ["PICTURES", "LivingPicture"]
+__all__ = ["PICTURES", "Garage", "LivingPicture"]

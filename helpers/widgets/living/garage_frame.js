@@ -86,11 +86,17 @@ export function changes(before, after) {
   return { came, left, moved };
 }
 
-/** Per token, for which heads its row is alive in the layer shown, or for "all" in any; bit by bit. */
-export function headsHolding(frame, places, nTokens, kept) {
-  const bits = new Uint8Array(nTokens);
-  for (const { head, token } of places.values()) bits[token] |= 1 << head;
-  if (!frame.rows) for (let token = 0; token < nTokens; token++) bits[token] = kept(token);
+/** Per token, bit by bit, the KV heads that have its row: in the layer shown, or where all are shown in any of them. */
+export function headsHolding(data, choice, frame) {
+  const n = data.tokens.length, bits = new Uint8Array(n), every = 2 ** data.kv_heads - 1;
+  for (const { head, token } of places(frame, [], n).values()) bits[token] |= 1 << head;
+  if (frame.rows) return bits;
+  if (!frame.rows_evicted) return bits.fill(every);
+  if (choice.policy === "by hand") return bits.map((_, token) => (choice.gone.includes(token) ? 0 : every));
+  const has = keeper(data, choice, frame.keep), { layers } = data.ranks[choice.policy][choice.mode];
+  for (let token = 0; token < n; token++) {
+    for (let layer = 0; layer < layers; layer++) for (let head = 0; head < data.kv_heads; head++) bits[token] |= has(layer, head, token) << head;
+  }
   return bits;
 }
 
@@ -101,18 +107,14 @@ export function emptyHere({ rows, layer, layers_holding: holding }) {
 }
 
 /** A sentence or two from a frame's figures: how much went, how much came back, and why. */
-export function sentence({ seen, rows_evicted: gone, rows_in_all: all, floors, floors_closed: closed, bytes_held: held, tables, keep }, compact) {
-  const second = tables.length > 1 ? ` ${shared(tables)}` : "", floor = (n) => `${n} ${n === 1 ? "floor" : "floors"}`;
-  if (!gone) return `${seen} tokens on ${floor(floors)}, ${mebibytes(held)} held. Nobody leaves while the model writes.${second}`;
-  const start = `${percent(gone / all)} of the rows evicted, ${closed} of ${floor(floors)} given back: `;
-  if (compact && keep) return `${start}the rows that are left slid together.${second}`;
-  const open = floors - closed, where = closed ? `on ${open === 1 ? "the one" : `the ${open}`} still open` : "on every floor";
-  return `${start}${where} some head of some layer still has a car.${second}`;
-}
-
-function shared([own, other]) {
-  const both = own.filter((block) => other.includes(block)).length;
-  return `${both} of them ${both === 1 ? "is" : "are"} shared with a second conversation.`;
+export function sentence({ seen, rows_evicted: gone, rows_in_all: all, floors, floors_back: back, bytes_held: held, tables }, compact) {
+  const floor = (n) => `${n} ${n === 1 ? "floor" : "floors"}`, shared = (tables[1] ?? []).filter((block) => tables[0].includes(block)).length;
+  const two = shared ? ` A second conversation shares ${floor(shared)}.` : "";
+  if (!gone) return `${seen} tokens on ${floor(floors)}, ${mebibytes(held)} held. Nobody leaves while the model writes.${two}`;
+  const start = `${percent(gone / all)} of the rows evicted, ${back} of ${floor(floors)} given back: `, open = tables[0].length;
+  if (tables.length > 1) return `${start}what a second conversation still reads stays.`;
+  if (compact) return `${start}the rows that are left slid together.`;
+  return `${start}${open === floors ? "on every floor" : `on the ${open} still open`} some head of some layer still has a car.`;
 }
 
 /** A share in per cent: whole, but never 0% or 100% of what is neither. */
@@ -131,6 +133,6 @@ export function linksOf(data, layer, head, token) {
   const links = data.links?.[layer];
   if (!links) return null;
   const bytes = (links.bytes ??= unpack(links.base64)), first = (head * data.tokens.length + token) * data.n_links * 2;
-  return Array.from({ length: data.n_links }, (_, i) => [bytes[first + 2 * i], bytes[first + 2 * i + 1] / 255])
-    .filter(([to, share]) => to <= token && share > 0.02);
+  return Array.from({ length: data.n_links }, (_, i) => [bytes[first + 2 * i], bytes[first + 2 * i + 1] / 100])
+    .filter(([, share]) => share > 0);
 }
