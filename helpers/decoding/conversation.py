@@ -23,6 +23,7 @@ def chat(
     on_token: Callable[[str], None] | None = None,
     max_new_tokens: int = 256,
     compressor: Compressor | None = None,
+    on_step: Callable[[Trace], None] | None = None,
 ) -> str:
     """Ask a chat model and get its reply; asked again with the same cache, it remembers what was said.
 
@@ -33,6 +34,7 @@ def chat(
         on_token: called with each new piece of the reply, as soon as its characters are whole.
         max_new_tokens: 1 or more; a reply that is not done by then is cut off, and the conversation can go on.
         compressor: evicts rows while the reply grows; what was in the cache before it counts as prompt.
+        on_step: as for ``generate``; what the turn reads first is ``turn_ids``.
 
     Returns:
         The reply, without the token that ends it.
@@ -43,7 +45,13 @@ def chat(
     """
     ids = turn_ids(loaded, question, is_first=cache.get_seq_length() == 0)
     stream = _Stream(loaded.tokenizer, on_token)
-    trace = generate(loaded.model, ids, cache, compressor, max_new_tokens, on_step=stream)
+
+    def follow(trace: Trace) -> None:
+        stream(trace)
+        if on_step is not None:
+            on_step(trace)
+
+    trace = generate(loaded.model, ids, cache, compressor, max_new_tokens, on_step=follow)
     said = trace.tokens[0]
     if said[-1] not in end_tokens(loaded.model):  # cut off: its last token has not been read yet
         generate(loaded.model, ids.new_tensor([said[-1:]]), cache, max_new_tokens=1)

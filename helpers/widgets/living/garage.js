@@ -30,7 +30,7 @@ export function render({ model, el }) {
     bits = headsHolding(data, of, frame);
     words.show(frame.seen, bits, 2 ** data.kv_heads - 1, of.layer === "all" ? " in all layers" : ` in layer ${of.layer}`);
     floors.draw(frame, of);
-    evicted(percent(frame.rows_evicted / (frame.rows_in_all || 1)), frame.rows_evicted / (frame.rows_in_all || 1), of.layer === "all" ? "in all layers and heads" : "in all layers, not this one alone");
+    evicted(percent(frame.rows_evicted / (frame.rows_in_all || 1)), frame.rows_evicted / (frame.rows_in_all || 1), `${count(frame.rows_evicted)} of ${count(frame.rows_in_all)}, over all layers and heads`);
     back(`${frame.floors_back} of ${frame.floors}`, frame.floors_back / (frame.floors || 1), "blocks that others may use now");
     held(mebibytes(frame.bytes_held), frame.bytes_held / data.full_bytes, `${mebibytes(frame.bytes_alive)} of it rows in use`, frame.bytes_alive / data.full_bytes);
     say(sentence(frame, of.compact));
@@ -65,7 +65,7 @@ export function render({ model, el }) {
   const kept = (token) => {
     const has = Array.from({ length: data.kv_heads }, (_, head) => head).filter((head) => bits[token] & (1 << head));
     const where = choice.layer === "all" ? "in some layer" : `in layer ${choice.layer}`;
-    return has.length === data.kv_heads ? `is parked for every KV head ${where}` : has.length ? `is parked for KV head ${has.join(" and ")} only ${where}` : `has left for every head ${where}`;
+    return has.length === data.kv_heads ? `is parked for every KV head, ${where}` : has.length ? `is parked for KV ${has.length === 1 ? "head" : "heads"} ${has.join(" and ")} only, ${where}` : `has no row left, ${where}`;
   };
   const attends = (links, isGone) => {
     if (!links) return choice.layer === "all" ? "Choose one layer to see what it attends to." : `${NO_LINKS}; it was in ${Object.keys(data.links ?? {}).join(", ") || "none"}.`;
@@ -105,7 +105,7 @@ export function render({ model, el }) {
   const layers = [["all", `all ${data.layers}`], ...Array.from({ length: data.layers }, (_, i) => [i, data.links?.[i] ? `${i} (attention recorded)` : String(i)])];
   const playButton = press("▶ let it write", play);
   const controls = {
-    seen: slide("words written", { min: 0, max: end(), value: choice.seen }, (seen) => fresh(() => turn({ seen, share: 0 }))()),
+    seen: slide("tokens written", { min: 0, max: end(), value: choice.seen }, (seen) => fresh(() => turn({ seen, share: 0 }))()),
     share: slide("evict", { min: 0, max: 95, step: model.send ? 1 : 5, value: 100 * choice.share, say: (share) => `${share}%` }, (share) => fresh(() => turn({ share: share / 100, seen: end() }))()),
     policy: pick("chosen by", [...data.policies, [BY_HAND, "your hand"]], choice.policy, (policy) => turn({ policy })),
     mode: pick("who chooses", data.modes, choice.mode, (mode) => turn({ mode })),
@@ -133,7 +133,7 @@ export function render({ model, el }) {
   // --- the page --------------------------------------------------------------------------------------------------
   const gauges = html("div", { class: "garage-gauges" }, ...dials.map((dial) => dial.node));
   const main = html("div", { class: "garage-main" }, html("div", {}, words.node, look), floors.node);
-  body.append(html("style", {}, GARAGE_LOOK), html("div", { class: "garage" }, ...panel, gauges, line, main));
+  body.append(html("style", {}, GARAGE_LOOK), html("div", { class: "garage" }, html("div", { class: "garage-panel" }, ...panel), gauges, line, main));
   const sizes = new ResizeObserver(() => floors.repaint()), themes = new MutationObserver(() => floors.repaint());
   sizes.observe(floors.node);
   for (const node of [document.body, document.documentElement]) themes.observe(node, { attributes: true });
@@ -150,6 +150,10 @@ export function render({ model, el }) {
 const BY_HAND = "by hand";
 const HINT = "Point at a word, or walk along the words with the arrow keys: arcs show what it attends to.";
 const HAND = "Click words or floors, or press Enter on them, to send their cars away; again to bring them back.";
+
+function count(number) {
+  return number.toLocaleString("en");
+}
 
 function gauge(name, colour) {
   const number = html("b", { class: "garage-number" }), small = html("span", { class: "garage-small" });

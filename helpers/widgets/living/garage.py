@@ -1,7 +1,7 @@
 """The garage: a conversation of SmolLM2, and the blocks that hold what the model noted of each of its tokens.
 
-Blocks, tables and bytes come from a real pool: those of a recorded conversation by ``Parking``, those of a run that goes
-on now by ``snapshot`` of its cache (``helpers.widgets.living.garage_live``).
+Blocks, tables and bytes come from a real pool: those of a recorded conversation by ``Parking``, those of a run that
+goes on now by ``snapshot`` of its cache (``helpers.widgets.living.garage_live``).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MODES = {
 LAYER = 14  # shown first: in the middle, and its attention is recorded
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
-    "A conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A floor "
-    "is a block of 16 slots, a slot has a lane for each KV head, and each of the 30 layers has such a garage of its own; "
-    "but a block is one for all layers, so a floor comes back only when every head of every layer has left it. The "
-    "number on the plate is the block's place in the block table."
+    "A conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A "
+    "floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a garage of "
+    "its own, but a block is one for all of them: a floor comes back only when every head of every layer has left it. "
+    "The number on the plate is the block's place in the block table."
 )
 
 

@@ -11,7 +11,7 @@ const LETTERS = "AB";
 export function building(data, { onPoint, onPress }) {
   const canvas = html("canvas", { "aria-hidden": "true" }), deck = html("div", { class: "garage-deck", role: "listbox", "aria-label": "The floors of the garage, from the ground up" });
   const lists = html("div", { class: "garage-lists" });
-  const roof = html("div", { class: "garage-roof" }, html("span", {}, "block"), legend(data), html("span", {}, "layers"));
+  const roof = html("div", { class: "garage-roof" }, html("span", {}, "block"), legend(data), html("span", {}, "held by"));
   const node = html("div", { class: "garage-building" }, roof, html("div", { class: "garage-stack" }, deck, canvas), lists);
   const cars = new Map(), floors = [];
   let frame = null, order = [], marked = new Set(), found = new Map(), timer = 0, colours = {};
@@ -42,7 +42,7 @@ export function building(data, { onPoint, onPress }) {
     const pen = canvas.getContext("2d"), ratio = devicePixelRatio || 1, slot = canvas.width / ratio / data.block_size;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
-    const lane = FLOOR / data.kv_heads, y = (floor, head) => (order.length - 1 - floor) * PITCH + 2.5 + head * lane + 1;
+    const lane = (FLOOR - 3) / data.kv_heads, y = (floor, head) => (order.length - 1 - floor) * PITCH + 1.5 + head * lane;
     const size = { slot, lane: lane - 2, y, colours };
     if (frame?.alive) return paintAisles(pen, frame.alive, order, size), false;
     paintGone(pen, frame?.rows ?? {}, order, size);
@@ -62,7 +62,7 @@ export function building(data, { onPoint, onPress }) {
     cars.set(key, Object.assign(car, { from: { x, floor, shown }, to: { x, floor, shown, ...to }, start: performance.now(), ms: isCalm() ? 1 : ms }));
   };
   const draw = (next, choice) => {
-    const before = found, drawn = floorsOf(data, next, choice.second), isNew = next.seen - (frame?.seen ?? 0);
+    const before = found, drawn = floorsOf(data, next, choice.second, order), isNew = next.seen - (frame?.seen ?? 0);
     if (drawn.join() !== order.join()) build(drawn);
     [frame, found] = [next, places(next, order, data.tokens.length)];
     if (next.alive || !before.size) cars.clear();
@@ -78,10 +78,11 @@ export function building(data, { onPoint, onPress }) {
     repaint();
   };
   const build = (drawn) => {
-    cars.clear();
-    found = new Map();
-    [order, floors.length] = [drawn, 0];
-    drawn.forEach((block) => floors.push(floorOf(block)));
+    const grows = order.every((block, at) => drawn[at] === block); // then those that are there stay, cars and all
+    if (!grows) [order, floors.length, found] = [[], 0, new Map()];
+    if (!grows) cars.clear();
+    floors.push(...drawn.slice(order.length).map(floorOf));
+    order = drawn;
     deck.replaceChildren(...floors.map((floor) => floor.node));
     canvas.parentElement.style.height = `${drawn.length * PITCH}px`;
     keys.start();
@@ -89,6 +90,7 @@ export function building(data, { onPoint, onPress }) {
   const dress = (choice) => {
     const empty = emptyHere(frame), two = frame.tables.length > 1;
     node.classList.toggle("garage-two", two);
+    node.classList.toggle("garage-all", !frame.rows);
     floors.forEach((floor, at) => {
       const block = order[at], holders = frame.tables.map((table) => table.indexOf(block)), isHeld = holders.some((place) => place >= 0);
       const plates = holders.flatMap((place, i) => (place < 0 ? [] : [two ? `${LETTERS[i]}${place}` : String(place)]));
@@ -96,7 +98,7 @@ export function building(data, { onPoint, onPress }) {
       floor.node.dataset.state = state;
       if (floor.plates.dataset.text !== plates.join()) floor.plates.replaceChildren(...plates.map((text) => html("b", {}, text)));
       floor.plates.dataset.text = plates.join();
-      floor.layers.textContent = isHeld ? `${layers}` : "";
+      floor.layers.textContent = isHeld ? `${layers} ${layers === 1 ? "layer" : "layers"}` : "";
       floor.note.textContent = isHeld ? (empty.get(block) ?? "") : "";
       floor.shutter.textContent = state === "shut" ? "given back: no row left in any layer" : "";
       if (choice.compact && state === "shut") floor.shutter.textContent = "given back";
@@ -128,7 +130,8 @@ function listed(name, blocks) {
 
 function legend(data) {
   const lanes = Array.from({ length: data.kv_heads }, (_, head) => html("span", {}, html("i", { style: `background:var(--k${head % 3})` }), `KV head ${head}`));
-  return html("span", { class: "garage-legend" }, ...lanes);
+  const aisles = (data.aisles ?? []).map(([first, end]) => `${first}–${end - 1}`).join(", ");
+  return html("span", { class: "garage-legend" }, ...lanes, html("em", {}, `in each slot, from left: layers ${aisles}; paler where fewer of them have it`));
 }
 
 function paintCar(pen, { x, floor, shown, head }, { slot, lane, y, colours }, isMarked) {

@@ -10,9 +10,9 @@ export function unpack(text) {
 
 /** True where the row of a token in a layer and head is kept, of the rows that a policy and mode rank. */
 export function keeper(data, { policy, mode }, keep) {
-  const { ranks, layers, heads } = data.ranks[policy][mode], n = data.tokens.length;
-  const table = (ranks.bytes ??= unpack(ranks.base64));
-  return (layer, head, token) => table[((layer % layers) * heads + (head % heads)) * n + token] < keep;
+  const ranks = data.ranks[policy][mode], { layers, heads } = ranks, n = data.tokens.length;
+  const bytes = (ranks.bytes ??= unpack(ranks.base64));
+  return (layer, head, token) => bytes[((layer % layers) * heads + (head % heads)) * n + token] < keep;
 }
 
 /** Python's tables and figures as the story was written: those of the last step that changed them. */
@@ -57,8 +57,8 @@ export function laid(data, { seen, layer, second, compact }, frame, kept) {
 }
 
 /** The blocks that are drawn, as floors from the ground up: all that the story fills, and any other that is held. */
-export function floorsOf(data, frame, second) {
-  const filled = data.steps ? data.steps[second].at(-1).tables : [];
+export function floorsOf(data, frame, second, before = []) {
+  const filled = data.steps ? data.steps[second].at(-1).tables : [before]; // of a run that goes on, what was drawn before
   return [...new Set([...filled, ...frame.tables].flat())].sort((a, b) => a - b);
 }
 
@@ -91,7 +91,7 @@ export function headsHolding(data, choice, frame) {
   const n = data.tokens.length, bits = new Uint8Array(n), every = 2 ** data.kv_heads - 1;
   for (const { head, token } of places(frame, [], n).values()) bits[token] |= 1 << head;
   if (frame.rows) return bits;
-  if (!frame.rows_evicted) return bits.fill(every);
+  if (!frame.rows_evicted || !data.ranks) return bits.fill(every);
   if (choice.policy === "by hand") return bits.map((_, token) => (choice.gone.includes(token) ? 0 : every));
   const has = keeper(data, choice, frame.keep), { layers } = data.ranks[choice.policy][choice.mode];
   for (let token = 0; token < n; token++) {

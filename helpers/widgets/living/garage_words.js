@@ -6,8 +6,9 @@ const SIGNS = { "<|im_start|>": "▸", "<|im_end|>": "■" };
 const NAMES = { "<|im_start|>": "a message begins", "<|im_end|>": "the message ends" };
 
 /** How a token is written: line ends and the marks of a chat as signs. */
-export function signOf(text) {
-  return SIGNS[text] ?? text.replace(/\n\n/g, "¶\n").replace(/^\n$/, "⏎");
+export function signOf(text, next, isText) {
+  const breaks = isText && text.endsWith("\n") && !next?.startsWith("\n");
+  return (SIGNS[text] ?? text.replace(/\n/g, "⏎")) + (breaks ? "\n" : "");
 }
 
 /** The turn of a chat in which each token stands, and whether it is the turn's text: `[turn, role, is text]`. */
@@ -35,7 +36,7 @@ export function chat(data, { onPoint, onPress }) {
       const [turn, role, isText] = turns[i], text = data.tokens[i];
       if (turn >= list.children.length) list.append(html("div", { role: "group", "aria-label": role || "text", class: `garage-turn garage-${role || "text"}` }));
       const look = isText ? "garage-word" : "garage-word garage-sign";
-      spans.push(html("span", { role: "option", class: look, tabindex: -1, "aria-selected": "false", "aria-label": NAMES[text] ?? (text.trim() || "line end") }, signOf(text)));
+      spans.push(html("span", { role: "option", class: look, tabindex: -1, "aria-selected": "false", "aria-label": NAMES[text] ?? (text.trim() || "line end") }, signOf(text, data.tokens[i + 1], isText && role !== "system")));
       list.children[turn].append(spans[i]);
     }
   };
@@ -54,8 +55,8 @@ export function chat(data, { onPoint, onPress }) {
   };
   const mark = (tokens) => spans.forEach((span, i) => span.classList.toggle("garage-marked", tokens.has(i)));
   const arcs = (from, links) => {
-    const paths = from < 0 ? [] : links.map(([to, share, gone]) => arc(spans[from], spans[to], share, gone));
-    arrows.replaceChildren(...paths.flat());
+    const box = node.getBoundingClientRect();
+    arrows.replaceChildren(...(from < 0 ? [] : links).flatMap(([to, share, gone]) => arc(box, spans[from], spans[to], share, gone)));
   };
   return { node, show, mark, arcs };
 }
@@ -74,10 +75,13 @@ function nextLine(spans, n, at, way) {
   return best ?? at;
 }
 
-function arc(from, to, share, gone) {
-  const [x1, y1, x2, y2] = [from.offsetLeft + from.offsetWidth / 2, from.offsetTop + 3, to.offsetLeft + to.offsetWidth / 2, to.offsetTop + 3];
-  const lift = y1 === y2 ? Math.min(26, 8 + Math.abs(x1 - x2) / 8) : 18;
-  const d = `M${x1} ${y1}Q${(x1 + x2) / 2} ${Math.min(y1, y2) - lift} ${x2} ${y2}`;
-  const path = svg("path", { d, "stroke-width": 1.5 + 7 * share, "stroke-dasharray": gone ? "3 4" : null });
-  return [path, svg("circle", { cx: x2, cy: y2, r: 3.5 })];
+function arc(box, from, to, share, gone) {
+  const [[x1, y1], [x2, y2]] = [from, to].map((span) => {
+    const rect = [...span.getClientRects()].at(-1); // the last: a token that is broken between lines begins with a blank
+    return [Math.round(rect.left + rect.width / 2 - box.left), Math.round(rect.top + 2 - box.top)];
+  });
+  const isNear = Math.abs(y1 - y2) < 8, bow = isNear ? 0 : 24;
+  const lift = isNear ? Math.min(30, 10 + Math.abs(x1 - x2) / 6) : 10;
+  const d = `M${x1} ${y1}Q${(x1 + x2) / 2 + bow} ${Math.min(y1, y2) + (isNear ? 0 : Math.abs(y1 - y2) / 2) - lift} ${x2} ${y2}`;
+  return [svg("path", { d, "stroke-width": 1.5 + 7 * share, "stroke-dasharray": gone ? "3 4" : null }), svg("circle", { cx: x2, cy: y2, r: 3.5 })];
 }
