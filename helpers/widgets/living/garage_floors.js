@@ -14,7 +14,7 @@ export function building(data, { onPoint, onPress }) {
   const roof = html("div", { class: "garage-roof" }, html("span", {}, "block"), legend(data), html("span", {}, "held by"));
   const node = html("div", { class: "garage-building" }, roof, html("div", { class: "garage-stack" }, deck, canvas), lists);
   const cars = new Map(), floors = [];
-  let frame = null, order = [], marked = new Set(), found = new Map(), timer = 0, colours = {};
+  let frame = null, order = [], marked = new Set(), found = new Map(), timer = 0, colours = {}, measured = "", calm = false;
   const keys = walkable(deck, () => floors.map((floor) => floor.node), {
     step: (at, key) => ({ ArrowUp: at + 1, ArrowDown: at - 1, ArrowLeft: at - 1, ArrowRight: at + 1 })[key],
     onPoint: (at, event) => onPoint(at, at < 0 || event.type === "focusin" ? [] : under(event, at)),
@@ -34,10 +34,8 @@ export function building(data, { onPoint, onPress }) {
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px`, left: `${left}px` });
     tick();
   };
-  const tick = () => {
-    cancelAnimationFrame(timer);
-    if (paint(performance.now())) timer = requestAnimationFrame(tick);
-  };
+  const soon = () => (cancelAnimationFrame(timer), (timer = requestAnimationFrame(tick)));
+  const tick = () => paint(performance.now()) && soon();
   const paint = (now) => {
     const pen = canvas.getContext("2d"), ratio = devicePixelRatio || 1, slot = canvas.width / ratio / data.block_size;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -59,9 +57,10 @@ export function building(data, { onPoint, onPress }) {
   const send = (key, to, ms, from) => {
     const car = cars.get(key) ?? { ...from, head: found.get(key).head, token: found.get(key).token };
     const { x, floor, shown } = car;
-    cars.set(key, Object.assign(car, { from: { x, floor, shown }, to: { x, floor, shown, ...to }, start: performance.now(), ms: isCalm() ? 1 : ms }));
+    cars.set(key, Object.assign(car, { from: { x, floor, shown }, to: { x, floor, shown, ...to }, start: performance.now(), ms: calm ? 1 : ms }));
   };
   const draw = (next, choice) => {
+    calm = isCalm();
     const before = found, drawn = floorsOf(data, next, choice.second, order), isNew = next.seen - (frame?.seen ?? 0);
     if (drawn.join() !== order.join()) build(drawn);
     [frame, found] = [next, places(next, order, data.tokens.length)];
@@ -75,7 +74,10 @@ export function building(data, { onPoint, onPress }) {
       send(key, { x, floor, shown: 1 }, drives ? DRIVE : FADE, { x: drives ? -1.2 : x, floor, shown: drives ? 1 : 0 });
     }
     dress(choice);
-    repaint();
+    const sizes = `${order.length} ${next.tables.length}`; // all that changes them here; styles are read only then
+    if (sizes !== measured) repaint();
+    else soon();
+    measured = sizes;
   };
   const build = (drawn) => {
     const grows = order.every((block, at) => drawn[at] === block); // then those that are there stay, cars and all
@@ -111,7 +113,7 @@ export function building(data, { onPoint, onPress }) {
     marked = tokens;
     const on = new Set([...found.values()].filter((place) => tokens.has(place.token)).map((place) => place.floor));
     floors.forEach((floor, at) => floor.node.classList.toggle("garage-here", on.has(at)));
-    tick();
+    soon();
   };
   return { node, draw, mark, repaint, tokensOn, stop: () => cancelAnimationFrame(timer) };
 }
