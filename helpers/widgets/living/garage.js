@@ -30,7 +30,7 @@ export function render({ model, el }) {
     bits = headsHolding(data, of, frame);
     words.show(frame.seen, bits, 2 ** data.kv_heads - 1, of.layer === "all" ? " in all layers" : ` in layer ${of.layer}`);
     floors.draw(frame, of);
-    evicted(percent(frame.rows_evicted / (frame.rows_in_all || 1)), frame.rows_evicted / (frame.rows_in_all || 1), `${count(frame.rows_evicted)} of ${count(frame.rows_in_all)}, over all layers and heads`);
+    evicted(percent(frame.rows_evicted / (frame.rows_in_all || 1)), frame.rows_evicted / (frame.rows_in_all || 1), `${count(frame.rows_evicted)} of ${count(frame.rows_in_all)} in all ${data.layers} layers`);
     back(`${frame.floors_back} of ${frame.floors}`, frame.floors_back / (frame.floors || 1), "blocks that others may use now");
     held(mebibytes(frame.bytes_held), frame.bytes_held / data.full_bytes, `${mebibytes(frame.bytes_alive)} of it rows in use`, frame.bytes_alive / data.full_bytes);
     say(sentence(frame, of.compact));

@@ -35,9 +35,9 @@ background:linear-gradient(90deg,var(--a) 33%,var(--b) 33% 67%,var(--c) 67%) bot
 .garage-bays{position:relative;height:34px;overflow:hidden;border:solid var(--soft);border-width:0 0 2px;
 background:repeating-linear-gradient(90deg,var(--line) 0 1px,transparent 1px calc(100%/16)),var(--deck)}.garage-floor[data-state=free]{opacity:.75}
 .garage-floor[data-state=free] .garage-bays{background:none;border-style:dashed}
-.garage-shutter{position:absolute;inset:0;display:grid;place-items:center;transform:translateY(-101%);transition:transform .5s;color:var(--k1);font-weight:600;
+.garage-shutter{position:absolute;z-index:1;inset:0;display:grid;place-items:center;transform:translateY(-101%);transition:transform .5s;color:var(--k1);font-weight:600;
 background:repeating-linear-gradient(0deg,var(--gone) 0 1px,var(--paper) 1px 6px)}.garage-floor[data-state=shut] .garage-shutter{transform:none}
-.garage-note{position:absolute;inset:0;display:grid;place-items:center;color:var(--ink);font-weight:600;text-align:center}
+.garage-note{position:absolute;z-index:1;inset:3px 0 auto;width:fit-content;margin:auto;padding:2px 8px;color:var(--ink);font-weight:600;background:var(--deck)}.garage-note:empty{display:none}
 .garage-here .garage-bays{box-shadow:inset 0 0 0 2px var(--warm)}.garage-lists{display:grid;gap:4px;margin-top:8px}
 .garage-lists div{display:flex;flex-wrap:wrap;gap:3px;align-items:center}.garage-lists span{min-width:84px}
 .garage-lists div:last-child b{border-style:dashed;font-weight:400}

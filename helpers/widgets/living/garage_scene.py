@@ -7,16 +7,16 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextToPath
 
-from helpers.widgets.living.scene import Curve, Look, Rect, Scene, Shape, Text
+from helpers.widgets.living.scene import DPI, POINTS, Curve, Look, Rect, Scene, Shape, Text
 
 WIDTH, EDGE = 800, 16
 INK, SOFT, LINE, DECK, GONE = "#1b2733", "#52606d", "#c3ced8", "#eef2f5", "#d7dfe6"
 HEADS = ("#0072b2", "#00795a", "#b2518f")
 WARM = "#b84a00"
-FLOOR, PITCH, LEFT, RIGHT = 28, 33, 92, 70  # pixels: floors, and what stands left and right of their slots
+FLOOR, PITCH, LEFT, RIGHT = 28, 33, 92, 90  # pixels: floors, and what stands left and right of their slots
 WORD, WORDS_LINE = 14, 21
 SIGNS = {"<|im_start|>": "▸", "<|im_end|>": ""}
 
@@ -62,31 +62,31 @@ def _held(frame: dict[str, Any], choice: dict[str, Any], n_tokens: int) -> list[
 
 def _words(tokens: Sequence[str], held: Sequence[bool], y: int) -> Iterator[Shape]:
     """Lines of words, in runs of tokens that are alike: held, or evicted and struck out."""
-    x, line = EDGE, []
+    line: list[tuple[str, bool]] = []
     for text, is_held in zip(tokens, held, strict=False):
         first, *rest = SIGNS.get(text, text).split("\n")
-        if first:
-            width = _width(first, WORD)
-            if x + width > WIDTH - EDGE:
-                yield from _line(line, y)
-                x, y, line, first = EDGE, y + WORDS_LINE, [], first.lstrip()
-            line.append((x, first, is_held))
-            x += width
+        if _width("".join(word for word, _ in line) + first, WORD) > WIDTH - 2 * EDGE:
+            yield from _line(line, y)
+            y, line, first = y + WORDS_LINE, [], first.lstrip()
+        line += [(first, is_held)] if first else []
         if rest and line:
             yield from _line(line, y)
-            x, y, line = EDGE, y + WORDS_LINE, []
+            y, line = y + WORDS_LINE, []
     yield from _line(line, y)
 
 
-def _line(line: list[tuple[float, str, bool]], y: int) -> Iterator[Shape]:
-    for is_held, run in groupby(line, key=lambda word: word[2]):
-        parts = list(run)
-        words, x = "".join(text for _, text, _ in parts), parts[0][0]
-        blank = _width(words, WORD) - _width(words.lstrip(), WORD)
-        yield Text(round(x + blank), y, words.strip(), INK if is_held else SOFT, WORD)
+def _line(line: list[tuple[str, bool]], y: int) -> Iterator[Shape]:
+    before = ""
+    for is_held, run in groupby(line, key=lambda word: word[1]):
+        words = "".join(text for text, _ in run)
+        before += words
+        if not words.strip():
+            continue
+        end = round(EDGE + _width(before.rstrip(), WORD))
+        start = round(end - _width(words.strip(), WORD))
+        yield Text(start, y, words.strip(), INK if is_held else SOFT, WORD)
         if not is_held:
-            ends = round(x + blank), round(x + _width(words, WORD))
-            yield Curve(((ends[0], y - 5), (ends[1], y - 5)), Look(stroke=SOFT))
+            yield Curve(((start, y - 5), (end, y - 5)), Look(stroke=SOFT))
 
 
 def _lines(words: str, size: int) -> list[str]:
@@ -97,25 +97,22 @@ def _lines(words: str, size: int) -> list[str]:
     return lines
 
 
-def _width(text: str, size: int) -> float:
-    """Pixels in matplotlib's own font, the widest of those that viewers take."""
-    return _width_at_100(text) * size / 100  # measured large, where no letter is moved to whole pixels
-
-
 @cache
-def _width_at_100(text: str) -> float:
-    return TextToPath().get_text_width_height_descent(text, FontProperties(size=100), ismath=False)[0]
+def _width(text: str, size: int) -> float:
+    """Pixels, as the PNG is drawn; a viewer of the SVG has a narrower font, as a rule."""
+    pen = RendererAgg(1, 1, DPI)
+    return pen.get_text_width_height_descent(text, FontProperties(size=POINTS * size), ismath=False)[0] * 100 / DPI
 
 
 # --- the gauges -------------------------------------------------------------------------------------------------------
 def _gauges(frame: dict[str, Any], y: int) -> Iterator[Shape]:
     full = frame["bytes_held"] + frame["bytes_back"] or 1
     share, back = frame["rows_evicted"] / (frame["rows_in_all"] or 1), frame["floors_back"] / (frame["floors"] or 1)
-    alive = f"memory held, {_mebibytes(frame['bytes_alive'])} of it in use"
+    alive, in_use = f"memory held, {_mebibytes(frame['bytes_alive'])} of it in use", frame["bytes_alive"] / full
     dials = (
         ("rows evicted", _percent(share), share, WARM),
         ("floors given back", f"{frame['floors_back']} of {frame['floors']}", back, HEADS[1]),
-        (alive, _mebibytes(frame["bytes_held"]), frame["bytes_held"] / full, HEADS[0]),
+        (alive, _mebibytes(frame["bytes_held"]), frame["bytes_held"] / full, _paler(HEADS[0], 0.4)),
     )
     for i, (name, words, part, colour) in enumerate(dials):
         x, wide = EDGE + 250 * i, 226
@@ -124,6 +121,8 @@ def _gauges(frame: dict[str, Any], y: int) -> Iterator[Shape]:
         yield Rect(x, y + 46, wide, 8, Look(GONE))
         if part:
             yield Rect(x, y + 46, max(1, round(wide * part)), 8, Look(colour))
+    if in_use:
+        yield Rect(EDGE + 500, y + 46, max(1, round(226 * in_use)), 8, Look(HEADS[0]))
 
 
 # --- the floors -------------------------------------------------------------------------------------------------------
