@@ -30,7 +30,8 @@ export function render({ model, el }) {
     bits = headsHolding(data, of, frame);
     words.show(frame.seen, bits, 2 ** data.kv_heads - 1, of.layer === "all" ? " in all layers" : ` in layer ${of.layer}`);
     floors.draw(frame, of);
-    evicted(percent(frame.rows_evicted / (frame.rows_in_all || 1)), frame.rows_evicted / (frame.rows_in_all || 1), `${count(frame.rows_evicted)} of ${count(frame.rows_in_all)} in all ${data.layers} layers`);
+    const [gone, all] = [frame.rows_evicted, frame.rows_in_all].map((number) => number.toLocaleString("en")), part = frame.rows_evicted / (frame.rows_in_all || 1);
+    evicted(percent(part), part, `${gone} of ${all} in all ${data.layers} layers`);
     back(`${frame.floors_back} of ${frame.floors}`, frame.floors_back / (frame.floors || 1), "blocks that others may use now");
     held(mebibytes(frame.bytes_held), frame.bytes_held / data.full_bytes, `${mebibytes(frame.bytes_alive)} of it rows in use`, frame.bytes_alive / data.full_bytes);
     say(sentence(frame, of.compact));
@@ -150,10 +151,6 @@ export function render({ model, el }) {
 const BY_HAND = "by hand";
 const HINT = "Point at a word, or walk along the words with the arrow keys: arcs show what it attends to.";
 const HAND = "Click words or floors, or press Enter on them, to send their cars away; again to bring them back.";
-
-function count(number) {
-  return number.toLocaleString("en");
-}
 
 function gauge(name, colour) {
   const number = html("b", { class: "garage-number" }), small = html("span", { class: "garage-small" });

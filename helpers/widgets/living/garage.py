@@ -111,7 +111,7 @@ def with_floors_back(frame: dict[str, Any]) -> dict[str, Any]:
     """A frame that says too how many blocks the pool got back."""
     held = {block for table in frame["tables"] for block in table}
     of_a_block = frame["bytes_held"] // len(held) if held else 1
-    return frame | {"floors_back": frame["bytes_back"] // of_a_block}
+    return frame | {"floors_back": max(0, frame["bytes_back"] // of_a_block)}  # copies of shared blocks may cost more
 
 
 def _steps(second: bool) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """The garage: JavaScript lays rows where the pool has them; what stands still says the same as what moves."""
 
 import json
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from helpers.widgets.living import Garage
 from helpers.widgets.living.garage import MODES, recorded, with_floors_back
 from helpers.widgets.living.garage_live import LiveGarage
 from helpers.widgets.living.garage_scene import sentence
-from tests.widgets.living.test_modules import node
+from tests.widgets.living.node import run_node
 
 FRAME_JS = Path(living.__file__).parent / "garage_frame.js"
 ASK = """
@@ -50,9 +49,7 @@ def javascript(data, choices):
     """What the picture shows without a kernel."""
     script = ASK.format(module=json.dumps(FRAME_JS.as_uri()))
     text = json.dumps({"data": data, "choices": choices})
-    done = subprocess.run(
-        [node(), "--input-type=module", "--eval", script], input=text, capture_output=True, text=True, timeout=120
-    )
+    done = run_node("--input-type=module", "--eval", script, text=text)
     assert done.returncode == 0, done.stderr[-2_000:]
     return json.loads(done.stdout)
 

