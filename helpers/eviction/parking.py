@@ -17,6 +17,7 @@ from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
 from helpers.cache.snapshot import snapshot
 from helpers.eviction.selection import SELECTIONS
+from helpers.records.garage import Garage
 
 BY_HAND = "by hand"
 MOST = 0.97  # the largest share that may be evicted
@@ -53,6 +54,12 @@ class Parking:
             "gone": [],
             "second": False,
         }
+
+    @classmethod
+    def of(cls, record: Garage) -> Parking:
+        """The conversation that was recorded."""
+        shape = KVShape(record.n_layers, record.n_kv_heads, record.head_dim)
+        return cls(len(record.tokens), record.prompt_length, record.ranks, shape, record.block_size)
 
     def after(self, choice: Mapping[str, Any]) -> dict[str, Any]:
         """The frame: what the cache holds once ``seen`` tokens are read and the choice's rows are evicted.
@@ -136,6 +143,8 @@ class Parking:
             raise ValueError(f"share is {share!r}; it may be 0 to {MOST}")
         for name in ("compact", "second"):
             _require_one_of(name, choice[name], (True, False))
+        if not isinstance(choice["gone"], list | tuple):
+            raise ValueError(f"gone is {choice['gone']!r}; it must be a list of tokens")
         for token in choice["gone"]:
             _require_below("a token of gone", token, self.n_tokens)
         return choice

@@ -4,6 +4,7 @@ from helpers.records.attention_mass import load_attention_mass
 from helpers.records.card_limit import load_card_limit
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
+from helpers.records.garage import load_garage
 from helpers.records.head_variants import load_head_variants
 from helpers.records.kv_format_loss import load_kv_format_loss
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
@@ -24,6 +25,7 @@ RECORDS = {
     "card_limit": load_card_limit,
     "conversation_price": load_conversation_price,
     "fidelity": load_table,
+    "garage": load_garage,
     "head_variants": load_head_variants,
     "kv_format_loss": load_kv_format_loss,
     "llama_cpp_formats": load_llama_cpp_formats,

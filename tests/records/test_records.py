@@ -75,6 +75,7 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
     assert unseen == [
         "attention_mass",
         "conversation_price",
+        "garage",
         "kv_format_loss",
         "llama_cpp_formats",
         "memory_speed",
