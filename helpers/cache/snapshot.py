@@ -45,8 +45,8 @@ def snapshot(
         ValueError: if there is no such layer or sequence.
     """
     n_layers, size = cache.shape.n_layers, cache.pool.block_size
-    if layer != "all" and not 0 <= require_count("layer", layer, least=0) < n_layers:
-        raise ValueError(f'layer is {layer}; it may be 0 to {n_layers - 1}, or "all"')
+    if isinstance(layer, bool) or layer not in ("all", *range(n_layers)):
+        raise ValueError(f'layer is {layer!r}; it may be 0 to {n_layers - 1}, or "all"')
     if not 0 <= require_count("sequence", sequence, least=0) < len(cache.tables):
         raise ValueError(f"sequence is {sequence}; it may be 0 to {len(cache.tables) - 1}")
     views = [_View(each, i, table) for each in (cache, *beside) for i, table in enumerate(each.tables)]
@@ -89,7 +89,10 @@ class _View:
 
 @dataclass(frozen=True)
 class _Slots:
-    """Every slot as the first sequence that lists its block has it; ``filled`` ``[slots]``, ``alive`` as a view's."""
+    """Every slot as the first sequence that lists its block has it: ``alive`` as a view's, ``filled`` ``[slots]``.
+
+    Sequences that share a block have filled it alike: who writes to one, or slides rows in it, has copied it before.
+    """
 
     alive: torch.Tensor
     filled: torch.Tensor
@@ -99,10 +102,10 @@ def _overlay(views: list[_View], first: int, size: int) -> _Slots:
     """The views laid over each other, that of sequence ``first`` on top."""
     alive = torch.zeros_like(views[0].alive)
     filled = torch.zeros(alive.shape[-1], dtype=torch.bool)
-    for view in [*(view for i, view in enumerate(views) if i != first)][::-1] + [views[first]]:
+    below = [view for i, view in enumerate(views) if i != first]
+    for view in [*reversed(below), views[first]]:  # the last to be laid is on top
         places = [block * size + offset for block in view.table.blocks for offset in range(size)]
         alive[..., places] = view.alive[..., places]
-        filled[places] = False
         filled[view.table.slots()] = True
     return _Slots(alive, filled)
 

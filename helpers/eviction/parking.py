@@ -133,8 +133,6 @@ class Parking:
             raise ValueError(f"the choice has {', '.join(map(repr, unknown))}; it may have {', '.join(self.start)}")
         choice = self.start | dict(choice)
         _require_below("seen", choice["seen"], self.n_tokens + 1)
-        if choice["layer"] != "all":
-            _require_below("layer", choice["layer"], self.shape.n_layers, ', or "all"')
         require_count("head", choice["head"], least=0)
         _require_one_of("policy", choice["policy"], (*self.ranks, BY_HAND))
         _require_one_of("mode", choice["mode"], SELECTIONS)
@@ -150,9 +148,9 @@ class Parking:
         return choice
 
 
-def _require_below(name: str, value: Any, end: int, more: str = "") -> None:
+def _require_below(name: str, value: Any, end: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < end:
-        raise ValueError(f"{name} is {value!r}; it may be 0 to {end - 1}{more}")
+        raise ValueError(f"{name} is {value!r}; it may be 0 to {end - 1}")
 
 
 def _require_one_of(name: str, value: Any, allowed: tuple) -> None:
