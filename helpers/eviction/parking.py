@@ -74,8 +74,9 @@ class Parking:
                 ``second``; what is missing is as in ``start``. ``head`` decides nothing here.
 
         Returns:
-            As ``snapshot``, with two differences: ``bytes_back`` is of the blocks that the pool got back, which a
-            shared one is not; and ``keep`` is the number of rows kept per layer and head.
+            As ``snapshot``, with two differences. ``bytes_back`` is of the blocks that the pool got back: a shared one
+            is none, and where compaction copied more shared blocks than it freed, it is below 0. ``keep`` is the number
+            of rows kept per layer and head.
 
         Raises:
             ValueError: if the choice holds what may not be; nothing is lost by it.
@@ -90,9 +91,9 @@ class Parking:
         slot_bytes = sum(store.packed[:, :, :1].nbytes for store in cache.stores)
         return frame | {"bytes_back": freed * self.block_size * slot_bytes, "keep": cache.alive()}
 
-    def rows_kept(self, share: float, seen: int | None = None) -> int:
-        """Rows kept per layer and head when a share is evicted: the rest of ``seen``, rounded, at least one."""
-        return max(1, round((1 - share) * (self.n_tokens if seen is None else seen)))
+    def rows_kept(self, share: float) -> int:
+        """Rows kept per layer and head when a share of the conversation is evicted: the rest, rounded, at least one."""
+        return max(1, round((1 - share) * self.n_tokens))
 
     # --- inside -------------------------------------------------------------------------------------------------------
     def _parked(self, seen: int, second: bool) -> tuple[PagedCache, list[PagedCache]]:

@@ -131,6 +131,8 @@ def test_forks_beside_it_are_shown_and_shared_blocks_counted_once():
     [
         ((8,), 'layer is 8; it may be 0 to 7, or "all"'),
         (("aisles",), "layer is 'aisles'; it may be 0 to 7, or \"all\""),
+        ((True,), 'layer is True; it may be 0 to 7, or "all"'),
+        ((1.0,), 'layer is 1.0; it may be 0 to 7, or "all"'),
         ((0, 1), "sequence is 1; it may be 0 to 0"),
     ],
 )

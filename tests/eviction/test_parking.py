@@ -256,6 +256,12 @@ def test_a_second_conversation_leaves_room_to_compact(parking):
             assert len(frame["tables"][0]) == -(-frame["keep"] // 16)
 
 
+def test_sliding_over_a_shared_prompt_first_costs_copies(parking):
+    """One row in twenty goes: the table is as long as before, and the two whole floors of the prompt are held twice."""
+    frame = parking.after({"policy": "StreamingLLM", "share": 0.05, "compact": True, "second": True})
+    assert (frame["floors_closed"], frame["bytes_back"]) == (0, -2 * 16 * 23_040)
+
+
 @pytest.mark.parametrize("policy", ["TriAttention", "H2O"])
 def test_nine_in_ten_each_head_for_itself_closes_no_floor_and_sliding_closes_ten(parking, policy):
     trap, way_out = (parking.after({"policy": policy, "share": 0.9, "compact": compact}) for compact in (False, True))
