@@ -74,8 +74,9 @@ class Parking:
                 ``second``; what is missing is as in ``start``. ``head`` decides nothing here.
 
         Returns:
-            As ``snapshot``, with two differences: ``bytes_back`` is of the blocks that the pool got back, which a
-            shared one is not; and ``keep`` is the number of rows kept per layer and head.
+            As ``snapshot``, with two differences. ``bytes_back`` is of the blocks that the pool got back: a shared one
+            is none, and where compaction copied more shared blocks than it freed, it is below 0. ``keep`` is the number
+            of rows kept per layer and head.
 
         Raises:
             ValueError: if the choice holds what may not be; nothing is lost by it.
@@ -90,9 +91,9 @@ class Parking:
         slot_bytes = sum(store.packed[:, :, :1].nbytes for store in cache.stores)
         return frame | {"bytes_back": freed * self.block_size * slot_bytes, "keep": cache.alive()}
 
-    def rows_kept(self, share: float, seen: int | None = None) -> int:
-        """Rows kept per layer and head when a share is evicted: the rest of ``seen``, rounded, at least one."""
-        return max(1, round((1 - share) * (self.n_tokens if seen is None else seen)))
+    def rows_kept(self, share: float) -> int:
+        """Rows kept per layer and head when a share of the conversation is evicted: the rest, rounded, at least one."""
+        return max(1, round((1 - share) * self.n_tokens))
 
     # --- inside -------------------------------------------------------------------------------------------------------
     def _parked(self, seen: int, second: bool) -> tuple[PagedCache, list[PagedCache]]:
@@ -133,8 +134,6 @@ class Parking:
             raise ValueError(f"the choice has {', '.join(map(repr, unknown))}; it may have {', '.join(self.start)}")
         choice = self.start | dict(choice)
         _require_below("seen", choice["seen"], self.n_tokens + 1)
-        if choice["layer"] != "all":
-            _require_below("layer", choice["layer"], self.shape.n_layers, ', or "all"')
         require_count("head", choice["head"], least=0)
         _require_one_of("policy", choice["policy"], (*self.ranks, BY_HAND))
         _require_one_of("mode", choice["mode"], SELECTIONS)
@@ -150,9 +149,9 @@ class Parking:
         return choice
 
 
-def _require_below(name: str, value: Any, end: int, more: str = "") -> None:
+def _require_below(name: str, value: Any, end: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < end:
-        raise ValueError(f"{name} is {value!r}; it may be 0 to {end - 1}{more}")
+        raise ValueError(f"{name} is {value!r}; it may be 0 to {end - 1}")
 
 
 def _require_one_of(name: str, value: Any, allowed: tuple) -> None:
