@@ -7,16 +7,17 @@ goes on now by ``snapshot`` of its cache (``helpers.widgets.living.garage_live``
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import blocks_for
-from helpers.cache.snapshot import AISLE
-from helpers.eviction.parking import BY_HAND, Parking
 from helpers.records.garage import load_garage, packed
 from helpers.widgets.living.garage_scene import draw_garage, sentence
 from helpers.widgets.living.picture import LivingPicture, join_modules
 from helpers.widgets.living.scene import Scene
+
+if TYPE_CHECKING:
+    from helpers.eviction.parking import Parking
 
 MODES = {
     "per_layer_per_head": "each head of each layer",
@@ -62,7 +63,8 @@ class Garage(LivingPicture):
     def caption(cls, choice: dict[str, Any]) -> str:
         """See ``LivingPicture.caption``."""
         frame = with_floors_back(parking().after(choice))
-        who = "by hand" if choice["policy"] == BY_HAND else f"{choice['policy']}, {MODES[choice['mode']]}"
+        by = choice["policy"]
+        who = f"{by}, {MODES[choice['mode']]}" if by in load_garage().ranks else by
         how = f" ({who}{', slid together' if choice['compact'] else ''})" if frame["rows_evicted"] else ""
         return f"{ABOUT} Here: {sentence(frame, choice['compact'])}{how}"
 
@@ -74,6 +76,8 @@ class Garage(LivingPicture):
 @cache
 def parking() -> Parking:
     """The pool in which the recorded conversation is parked, anew for each choice."""
+    from helpers.eviction.parking import Parking  # here, since it needs torch, and the register of pictures does not
+
     told = load_garage()
     shape = KVShape(told.n_layers, told.n_kv_heads, told.head_dim)
     return Parking(len(told.tokens), told.prompt_length, told.ranks, shape, told.block_size)
@@ -82,6 +86,8 @@ def parking() -> Parking:
 @cache
 def recorded() -> dict[str, Any]:
     """What the picture is drawn from, ready for JSON; without a kernel it is all that there is."""
+    from helpers.cache.snapshot import AISLE
+
     told, size = load_garage(), load_garage().block_size
     steps = {str(second).lower(): _steps(second) for second in (False, True)}
     row_bytes = steps["false"][-1]["bytes_held"] // (blocks_for(len(told.tokens), size) * size)  # a token's
