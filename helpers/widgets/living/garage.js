@@ -11,7 +11,7 @@ const NO_LINKS = "Its attention was not recorded in this layer";
 /** Draw the garage into `el`; returns what stops it. */
 export function render({ model, el }) {
   const data = { ...model.get("data") }, end = () => data.tokens.length;
-  let choice = model.get("choice"), shown = choice, frame = null, bits = new Uint8Array(), playing = null, pointed = -1;
+  let choice = model.get("choice"), shown = choice, frame = null, bits = new Uint8Array(), playing = null, saving = null, pointed = -1;
   data.tokens = [...data.tokens];
 
   const { body, figure, say } = stage(el, "The garage of a conversation's memory", data.caption);
@@ -46,9 +46,9 @@ export function render({ model, el }) {
   const turn = (change) => {
     choice = { ...choice, ...change };
     if (playing) return show(recordedFrame(data, choice), choice);
-    model.set("choice", choice);
-    model.save_changes();
     asking.ask(choice);
+    clearTimeout(saving);
+    saving = setTimeout(() => (model.set("choice", choice), model.save_changes()), 500); // once a hand rests
   };
 
   // --- pointing and evicting by hand -----------------------------------------------------------------------------
@@ -145,7 +145,7 @@ export function render({ model, el }) {
   const first = data.first ?? recordedFrame(data, choice);
   if (first) show(first, choice);
   else asking.ask(choice);
-  return () => (clearInterval(playing), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
+  return () => (clearInterval(playing), clearTimeout(saving), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
 }
 
 const BY_HAND = "by hand";

@@ -60,11 +60,11 @@ export function building(data, { onPoint, onPress }) {
     cars.set(key, Object.assign(car, { from: { x, floor, shown }, to: { x, floor, shown, ...to }, start: performance.now(), ms: calm ? 1 : ms }));
   };
   const draw = (next, choice) => {
-    calm = isCalm();
     const before = found, drawn = floorsOf(data, next, choice.second, order), isNew = next.seen - (frame?.seen ?? 0);
     if (drawn.join() !== order.join()) build(drawn);
     [frame, found] = [next, places(next, order, data.tokens.length)];
     if (next.alive || !before.size) cars.clear();
+    calm = isCalm() || !cars.size;
     const { came, left, moved } = changes(next.alive || !cars.size ? new Map() : before, found);
     const drives = cars.size && isNew > 0 && isNew < 4;
     for (const key of left) send(key, { shown: 0 }, FADE);
