@@ -42,11 +42,15 @@ export function render({ model, el }) {
     say(why);
     reflect();
   };
-  const asking = answers(model, (wanted) => recordedFrame(data, wanted), show, refuse);
+  const open = new Set(), ifOpen = (next, of) => open.delete(of) && show(next, of); // questions that nothing has overtaken
+  const asking = answers(model, () => null, ifOpen, (why) => open.size && refuse(why));
   const turn = (change) => {
     choice = { ...choice, ...change };
-    if (playing) return show(recordedFrame(data, choice), choice);
-    asking.ask(choice);
+    const known = recordedFrame(data, choice); // Python's count as well, and at once
+    open[known ? "clear" : "add"](choice);
+    if (known) show(known, choice);
+    else asking.ask(choice);
+    if (playing) return;
     clearTimeout(saving);
     saving = setTimeout(() => (model.set("choice", choice), model.save_changes()), 500); // once a hand rests
   };
@@ -142,9 +146,8 @@ export function render({ model, el }) {
   dark.addEventListener("change", floors.repaint);
   const hear = ({ live }) => live && (data.tokens.splice(live.at, Infinity, ...live.tokens), show(live.frame, { ...choice, seen: live.frame.seen }));
   model.on("msg:custom", hear);
-  const first = data.first ?? recordedFrame(data, choice);
-  if (first) show(first, choice);
-  else asking.ask(choice);
+  if (data.first) show(data.first, choice);
+  else turn({});
   return () => (clearInterval(playing), clearTimeout(saving), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
 }
 

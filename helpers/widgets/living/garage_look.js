@@ -38,7 +38,7 @@ background:repeating-linear-gradient(90deg,var(--line) 0 1px,transparent 1px cal
 .garage-shutter{position:absolute;z-index:1;inset:0;display:grid;place-items:center;transform:translateY(-101%);transition:transform .5s;color:var(--k1);font-weight:600;
 background:repeating-linear-gradient(0deg,var(--gone) 0 1px,var(--paper) 1px 6px)}.garage-floor[data-state=shut] .garage-shutter{transform:none;transition-delay:.3s}
 .garage-note{position:absolute;z-index:1;inset:3px 0 auto;width:fit-content;margin:auto;padding:2px 8px;color:var(--ink);font-weight:600;background:var(--deck)}.garage-note:empty{display:none}
-.garage-here .garage-bays{box-shadow:inset 0 0 0 2px var(--warm)}.garage-lists{display:grid;gap:4px;margin-top:8px}
+.garage-here .garage-bays{box-shadow:inset 0 0 0 2px var(--warm)}.garage-lists{display:grid;gap:4px;margin:8px 0 10px}
 .garage-lists div{display:flex;flex-wrap:wrap;gap:3px;align-items:center}.garage-lists span{min-width:84px}
 .garage-lists div:last-child b{border-style:dashed;font-weight:400}
 `;
