@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+from helpers.widgets.living.attention_words import AttentionWords
 from helpers.widgets.living.picture import LivingPicture
 
-PICTURES: dict[str, Callable[[], LivingPicture]] = {}
+PICTURES: dict[str, Callable[[], LivingPicture]] = {
+    "attention_words": AttentionWords,
+}
 
-__all__ = ["PICTURES", "LivingPicture"]
+__all__ = ["PICTURES", "AttentionWords", "LivingPicture"]
