@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from helpers.widgets.living.attention_words import AttentionWords
 from helpers.widgets.living.picture import LivingPicture
+from helpers.widgets.living.shared_heads import SharedHeads
 
 PICTURES: dict[str, Callable[[], LivingPicture]] = {
     "attention_words": AttentionWords,
+    "shared_heads": SharedHeads,
 }
 
-__all__ = ["PICTURES", "AttentionWords", "LivingPicture"]
+__all__ = ["PICTURES", "AttentionWords", "LivingPicture", "SharedHeads"]
