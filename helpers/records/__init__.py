@@ -7,6 +7,7 @@ from helpers.records.fidelity import load_table
 from helpers.records.garage import load_garage
 from helpers.records.head_variants import load_head_variants
 from helpers.records.kv_format_loss import load_kv_format_loss
+from helpers.records.kv_row import load_kv_row
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
 from helpers.records.memory_speed import load_memory_speed
 from helpers.records.query_concentration import load_query_concentration
@@ -28,6 +29,7 @@ RECORDS = {
     "garage": load_garage,
     "head_variants": load_head_variants,
     "kv_format_loss": load_kv_format_loss,
+    "kv_row": load_kv_row,
     "llama_cpp_formats": load_llama_cpp_formats,
     "memory_speed": load_memory_speed,
     "query_concentration": load_query_concentration,

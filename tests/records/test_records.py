@@ -77,6 +77,7 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "conversation_price",
         "garage",
         "kv_format_loss",
+        "kv_row",
         "llama_cpp_formats",
         "memory_speed",
         "query_concentration",
