@@ -7,6 +7,7 @@ const PLANE = 330; // pixels of a plane's side, and of the rows beside it
 const FAR = 2.2; // from the middle of a plane to its edge
 const LOOKS = [["var(--k0)", "none"], ["var(--warm)", "8 3"], ["var(--k1)", "2 3"], ["var(--k2)", "10 3 2 3"]];
 const BOLD = "font-weight:700;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round";
+const WON = "“cat” wins. Can you make each of the other three win?";
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 /** What one query gets from keys and values: products, their softmax at 1 / sqrt(2) as shares, the sum of values. */
@@ -54,12 +55,13 @@ function wordArrow(word, i, [x, y], faint) {
 function keysLayer(words, keys, query) {
   const [far, near] = [1, -1].map((side) => at(held(query[0] * 99 * side, query[1] * 99 * side)));
   const line = svg("path", { d: `M${near.join(" ")}L${far.join(" ")}`, stroke: "var(--soft)", "stroke-dasharray": "3 5" });
-  const fall = (key, i) => [
-    svg("path", { d: `M${at(key).join(" ")}L${at(foot(query, key)).join(" ")}`, stroke: LOOKS[i][0], "stroke-dasharray": "4 3" }),
-    dot(foot(query, key), LOOKS[i][0]),
-  ];
+  const fall = (key, i) => {
+    const [stroke] = LOOKS[i], d = `M${at(key).join(" ")}L${at(foot(query, key)).join(" ")}`;
+    return [svg("path", { d, stroke, "stroke-dasharray": "4 3" }), dot(foot(query, key), stroke)];
+  };
   const [x, y] = at(query), right = query[0] < 1.2;
-  const name = svg("text", { x: x + (right ? 18 : -18), y: y + 5, "text-anchor": right ? "start" : "end", style: BOLD }, "query");
+  const beside = { x: x + (right ? 18 : -18), "text-anchor": right ? "start" : "end" };
+  const name = svg("text", { ...beside, y: y + 5, style: BOLD }, "query");
   return [line, ...keys.flatMap(fall), ...keys.flatMap((key, i) => wordArrow(words[i], i, key)),
     pull([0, 0], query, { stroke: "var(--ink)", "stroke-width": 5 }), name];
 }
@@ -79,7 +81,8 @@ function valuesLayer(words, values, shares, order, answer) {
 }
 
 function shareRow(word, i, product, share, won) {
-  const text = (x, words, anchor = "start", look = won ? BOLD : "") => svg("text", { x, y: 16, "text-anchor": anchor, style: look }, words);
+  const text = (x, words, anchor = "start", style = won ? BOLD : "") =>
+    svg("text", { x, y: 16, "text-anchor": anchor, style }, words);
   const long = Math.max(1, 128 * share), flat = 9 * Math.abs(product);
   return [
     text(0, won ? `★ ${word}` : word, "start", `${BOLD};fill:${LOOKS[i][0]}`),
@@ -97,7 +100,7 @@ export function render({ model, el }) {
   let { query, order } = model.get("choice");
   const { body, say } = stage(el, "Attention as four words", caption);
   const layers = [0, 1].map(() => svg("g"));
-  const slider = { role: "slider", "aria-label": "the query; arrow keys move its tip", "aria-valuemin": -180, "aria-valuemax": 180 };
+  const slider = { role: "slider", "aria-label": "the query; arrow keys move its tip" };
   const look = { r: 13, fill: "var(--mark)", stroke: "var(--ink)", "stroke-width": 3, style: "cursor:grab" };
   const grip = svg("circle", { tabindex: 0, ...slider, ...look });
   const rows = words.map(() => svg("g"));
@@ -107,7 +110,8 @@ export function render({ model, el }) {
   const plane = panel("1. Ask: turn the query", PLANE, axes(), layers[0], grip);
   const shares = panel("2. Share out", 262, ...heads(), ...rows);
   const sums = panel("3. Answer: values in those shares", PLANE, axes(), layers[1]);
-  plane.lastChild.style.touchAction = "none";
+  const field = plane.lastChild;
+  field.style.touchAction = "none";
   const row = html("div", { style: "display:flex;flex-wrap:wrap;gap:10px 14px;justify-content:center" }, plane, shares, sums);
   const again = press("Start again", () => move(start));
   const controls = html("div", { class: "living-controls" }, press("Shuffle the words", shuffle), again);
@@ -119,9 +123,9 @@ export function render({ model, el }) {
     layers[1].replaceChildren(...valuesLayer(words, values, parts, order, answer));
     rows.forEach((each, i) => each.replaceChildren(...shareRow(words[i], i, products[i], parts[i], i === winner)));
     const [cx, cy] = at(query), angle = Math.round((Math.atan2(query[1], query[0]) * 180) / Math.PI);
-    const state = { cx, cy, "aria-valuenow": angle, "aria-valuetext": `query ${query.join(", ")}: ${line}` };
+    const state = { cx, cy, "aria-valuemin": -180, "aria-valuemax": 180, "aria-valuenow": angle, "aria-valuetext": `query ${query.join(", ")}: ${line}` };
     for (const [name, value] of Object.entries(state)) grip.setAttribute(name, value);
-    task.textContent = words[winner] === "cat" ? "“cat” wins. Can you make each of the other three win?" : "Drag the query until “cat” wins.";
+    task.textContent = words[winner] === "cat" ? WON : "Drag the query until “cat” wins.";
     read.textContent = `${order.map((i) => words[i]).join(" ")} — and “the” asks what comes next.`;
     say(`${note}${line} The answer is (${answer.map((part) => part.toFixed(2).replace("-", "−")).join(", ")}).`);
   }
@@ -139,16 +143,16 @@ export function render({ model, el }) {
   const heights = () => words.map((_, i) => 38 + 57 * order.indexOf(i));
   const keep = () => (model.set("choice", { query, order }), model.save_changes());
   const pointed = ({ clientX, clientY }) => {
-    const box = plane.lastChild.getBoundingClientRect();
+    const box = field.getBoundingClientRect();
     return held(((clientX - box.left) / box.width - 0.5) * 2 * FAR, (0.5 - (clientY - box.top) / box.height) * 2 * FAR);
   };
-  plane.lastChild.addEventListener("pointerdown", (event) => {
+  field.addEventListener("pointerdown", (event) => {
     event.preventDefault();
     grip.focus({ preventScroll: true });
-    plane.lastChild.setPointerCapture(event.pointerId);
+    field.setPointerCapture(event.pointerId);
     move(pointed(event));
   });
-  plane.lastChild.addEventListener("pointermove", (event) => plane.lastChild.hasPointerCapture(event.pointerId) && move(pointed(event)));
+  field.addEventListener("pointermove", (event) => field.hasPointerCapture(event.pointerId) && move(pointed(event)));
   grip.addEventListener("keydown", (event) => {
     if (!STEPS[event.key]) return;
     event.preventDefault();

@@ -41,7 +41,7 @@ function ground(groups, width, top) {
     const path = lines.map((n) => `M${from} ${heightOf(n, top)}H${to}`).join("");
     const [low, high] = dense.map((n) => heightOf(n, top));
     return [
-      ...(dense.length ? [svg("rect", { x: from, y: high, width: to - from, height: low - high, fill: "var(--gone)", opacity: 0.6 })] : []),
+      ...(dense.length ? [svg("rect", { x: from, y: high, width: to - from, height: low - high, ...GREY })] : []),
       svg("path", { d: path, stroke: "var(--soft)", opacity: 0.55 }),
       svg("path", { d: `M${from} 24v-5H${to}v5`, stroke: "var(--soft)", fill: "none" }),
       note((from + to) / 2, 13, `${scale ? `scale ${scale}` : "no scale"}, ${steps.toLocaleString("en")} steps`, SOFTLY),
@@ -86,8 +86,9 @@ function columns(count, width, top) {
 /** The bytes as they lie, those of a scale framed, those of the chosen number lit. */
 function bytesOf(text, places, number) {
   return places.map((numbers, i) => {
-    const edge = numbers.length ? "transparent" : "var(--ink)", ground = numbers.includes(number) ? "var(--mark)" : "var(--deck)";
-    const look = `border:2px solid ${edge};background:${ground};padding:0 3px;border-radius:3px;font:14px ui-monospace,monospace`;
+    const edge = numbers.length ? "transparent" : "var(--ink)";
+    const fill = numbers.includes(number) ? "var(--mark)" : "var(--deck)";
+    const look = `border:2px solid ${edge};background:${fill};padding:0 3px;border-radius:3px`;
     return html("span", { style: look }, text.slice(2 * i, 2 * i + 2));
   });
 }
@@ -98,28 +99,31 @@ export function render({ model, el }) {
   const choice = { ...model.get("choice") };
   const numbers = live ? Array.from({ length: count }, (_, i) => i + 1) : data.numbers;
   const { body, say } = stage(el, "A row in a format", data.caption);
-  const picture = svg("svg", { role: "img", style: "touch-action:none;cursor:ns-resize" }), under = svg("g"), over = svg("g");
-  const lying = html("div"), cells = html("div", { style: "display:flex;flex-wrap:wrap;gap:2px;min-height:56px;align-content:start" });
+  const under = svg("g"), over = svg("g");
+  const picture = svg("svg", { role: "img", style: "touch-action:none;cursor:ns-resize" }, under, over);
+  const lying = html("div"), cells = html("div", { style: CELLS });
   const size = html("span"), which = html("span");
-  let frame = data.recorded[recordedKey(choice)], shown = null, width = 0, hold = null;
+  let frame = data.recorded[recordedKey(choice)], stored = choice, shown = null, width = 0, hold = null;
   const motion = glider((all) => shown.move(all), 300);
   const goal = () => [...frame.exact, ...frame.read];
-  const asking = answers(model, (wanted) => data.recorded[recordedKey(wanted)], (found) => (frame = found, update(true)), say);
+  const recorded = (wanted) => data.recorded[recordedKey(wanted)];
+  const asking = answers(model, recorded, (found, asked) => ((frame = found), (stored = asked), update(true)), say);
 
   function update(moving) {
     under.replaceChildren(...ground(frame.groups, width, top));
     if (moving) motion.to(goal());
     else motion.jump(goal());
-    shown.light(choice.number, data.numbers);
-    lying.textContent = `${frame.hex.length / 2} bytes, as they lie; number ${choice.number} is lit, a scale is framed:`;
-    cells.replaceChildren(...bytesOf(frame.hex, data.places[choice.format], choice.number));
+    shown.light(stored.number, data.numbers);
+    lying.textContent = `${frame.hex.length / 2} bytes, as they lie; number ${stored.number} is lit, a scale is framed:`;
+    cells.replaceChildren(...bytesOf(frame.hex, data.places[stored.format], stored.number));
     picture.setAttribute("aria-label", frame.line);
     say(frame.line);
   }
   function draw(now) {
     width = now;
     shown = columns(count, width, top);
-    const names = [-2, -1, 0, 1, 2].map((n) => note(LEFT - 8, heightOf(n, top) + 5, minus(n, 0), { "text-anchor": "end", ...SOFTLY }));
+    const left = { "text-anchor": "end", ...SOFTLY };
+    const names = [-2, -1, 0, 1, 2].map((n) => note(LEFT - 8, heightOf(n, top) + 5, minus(n, 0), left));
     const zero = svg("path", { d: `M${LEFT} ${heightOf(0, top)}H${width}`, stroke: "var(--ink)" });
     picture.setAttribute("viewBox", `0 0 ${width} ${HEAD + FIELD + 22}`);
     over.replaceChildren(...shown.nodes, zero, ...names);
@@ -136,7 +140,8 @@ export function render({ model, el }) {
   function controls() {
     const range = { min: 0, max: times.length - 1, value: times.indexOf(choice.times), say: (i) => `× ${times[i]}` };
     const handle = size.querySelector("input");
-    if (Number(handle?.value ?? -1) !== range.value) size.replaceChildren(slide("make it larger", range, (i) => turn({ times: times[i] })));
+    const enlarge = (i) => turn({ times: times[i] });
+    if (Number(handle?.value ?? -1) !== range.value) size.replaceChildren(slide("make it larger", range, enlarge));
     const list = which.querySelector("select");
     if (numbers[list?.selectedIndex ?? -1] !== choice.number) {
       which.replaceChildren(pick("number", numbers, choice.number, (number) => turn({ number })));
@@ -161,9 +166,9 @@ export function render({ model, el }) {
   };
   for (const [name, handler] of Object.entries(pointer)) picture.addEventListener(name, handler);
   const format = radios("format", data.formats, choice.format, (name) => turn({ format: name }));
-  const half = pick("half", [["second", "second"], ["first", "first, where one stands out"]], choice.half, (each) => turn({ half: each }));
-  picture.append(under, over);
-  const task = live ? "Pull a number up, and watch the others." : `Pull a number up, and watch the others. ${RECORDED_ONLY}`;
+  const halves = [["second", "second"], ["first", "first, where one stands out"]];
+  const half = pick("half of the row", halves, choice.half, (each) => turn({ half: each }));
+  const task = `Pull a number up, and watch the others. ${live ? "" : RECORDED_ONLY}`;
   const knobs = html("div", { class: "living-controls" }, which, size, half);
   body.append(html("p", { style: "margin:0 0 8px;font-size:17px" }, task), format, picture, lying, cells, knobs);
   controls();
@@ -171,5 +176,7 @@ export function render({ model, el }) {
   return () => (end(), motion.stop(), asking.stop());
 }
 
+const CELLS = "display:flex;flex-wrap:wrap;gap:2px;min-height:56px;align-content:start;font:14px ui-monospace,monospace";
+const GREY = { fill: "var(--gone)", opacity: 0.6 };
 const RECORDED_ONLY = "Recorded are those over a ▲; with the notebook's kernel running, any.";
 const SOFTLY = { style: "fill:var(--soft)" };

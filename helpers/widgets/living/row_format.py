@@ -63,9 +63,9 @@ class RowFormat(LivingPicture):
         return (
             f"Figure: half of a row of 64 numbers, the key that SmolLM2 keeps of “{facts['word'].strip()}” in "
             f"“{facts['text']}” (layer {facts['layer']}, KV head {facts['head']}). A dark mark is a number as it was, "
-            "a bar what comes back, the gap between them the error. Pale lines are the steps that a group of numbers can "
-            "take; where they are too close to be drawn, the ground is grey. Below are the bytes as they lie, those of "
-            "a scale framed. What goes beyond the edge is written there."
+            "a bar is what comes back, and between them lies the error. Pale lines are the steps that a group of "
+            "numbers can take; where they are too close to be drawn, the ground is grey. Below are the bytes as they "
+            "lie, those of a scale framed. What goes beyond the edge is written there."
         )
 
     def scene(self) -> Scene:

@@ -55,9 +55,11 @@ let sets = 0; // radio buttons of one name exclude each other, over a whole page
 export function radios(label, options, value, onChange) {
   const name = `living-set-${++sets}`;
   const button = ([each, text]) => {
-    const input = html("input", { type: "radio", name, value: each, checked: each === value, change: () => onChange(each) });
+    const change = () => onChange(each);
+    const input = html("input", { type: "radio", name, value: each, checked: each === value, change });
     return html("label", { class: "living-control" }, input, text);
   };
   const look = "display:flex;flex-wrap:wrap;gap:4px 14px;border:0;margin:0;padding:0";
-  return html("fieldset", { style: look }, html("legend", { style: "float:left;padding:0;margin-right:6px" }, label), ...options.map(button));
+  const legend = html("legend", { style: "float:left;padding:0;margin-right:6px" }, label);
+  return html("fieldset", { style: look }, legend, ...options.map(button));
 }
