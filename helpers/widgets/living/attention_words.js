@@ -123,7 +123,8 @@ export function render({ model, el }) {
     layers[1].replaceChildren(...valuesLayer(words, values, parts, order, answer));
     rows.forEach((each, i) => each.replaceChildren(...shareRow(words[i], i, products[i], parts[i], i === winner)));
     const [cx, cy] = at(query), angle = Math.round((Math.atan2(query[1], query[0]) * 180) / Math.PI);
-    const state = { cx, cy, "aria-valuemin": -180, "aria-valuemax": 180, "aria-valuenow": angle, "aria-valuetext": `query ${query.join(", ")}: ${line}` };
+    const told = `query ${query.join(", ")}: ${line}`, range = { "aria-valuemin": -180, "aria-valuemax": 180 };
+    const state = { cx, cy, ...range, "aria-valuenow": angle, "aria-valuetext": told };
     for (const [name, value] of Object.entries(state)) grip.setAttribute(name, value);
     task.textContent = words[winner] === "cat" ? WON : "Drag the query until “cat” wins.";
     read.textContent = `${order.map((i) => words[i]).join(" ")} — and “the” asks what comes next.`;

@@ -113,7 +113,7 @@ export function render({ model, el }) {
     under.replaceChildren(...ground(frame.groups, width, top));
     if (moving) motion.to(goal());
     else motion.jump(goal());
-    shown.light(stored.number, data.numbers);
+    shown.light(stored.number, live ? [stored.number] : data.numbers);
     lying.textContent = `${frame.hex.length / 2} bytes, as they lie; number ${stored.number} is lit, a scale is framed:`;
     cells.replaceChildren(...bytesOf(frame.hex, data.places[stored.format], stored.number));
     picture.setAttribute("aria-label", frame.line);

@@ -109,4 +109,5 @@ def _line(row: torch.Tensor, packed: torch.Tensor, kv_format: str, number: int, 
     scale = f"one scale for {size} numbers" if SCALE_BYTES[kv_format] else "no scale"
     who = f"With number {number} made {times} times larger, the other 31" if times > 1 else "The 32 numbers"
     lost = f"; {zeros} of them became 0" if zeros else ""
-    return f"{kv_format}: {len(packed)} bytes, {scale}. {who} come back {100 * error:.2g}% off{lost}."
+    off = f"{float(f'{100 * error:.2g}'):g}"  # two digits, and 100 not as 1e+02
+    return f"{kv_format}: {len(packed)} bytes, {scale}. {who} come back {off}% off{lost}."
