@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 from helpers.widgets.living.picture import LivingPicture
+from helpers.widgets.living.two_walls import TwoWalls
 
-PICTURES: dict[str, Callable[[], LivingPicture]] = {}
+PICTURES: dict[str, Callable[[], LivingPicture]] = {
+    "two_walls": TwoWalls,
+}
 
 __all__ = ["PICTURES", "LivingPicture"]
