@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from helpers.widgets.living.compass import Compass
 from helpers.widgets.living.picture import LivingPicture
 from helpers.widgets.living.two_walls import TwoWalls
 
 PICTURES: dict[str, Callable[[], LivingPicture]] = {
     "two_walls": TwoWalls,
+    "compass": Compass,
 }
 
 __all__ = ["PICTURES", "LivingPicture"]

@@ -3,7 +3,8 @@ import { press } from "./parts.js";
 
 /** Let arrow keys go from button to button in `group`, of which one alone is a stop of the Tab key. */
 export function arrowKeys(group) {
-  const buttons = () => [...group.querySelectorAll("button")];
+  const place = (button) => button.offsetTop * 1e5 + button.offsetLeft; // as they are seen
+  const buttons = () => [...group.querySelectorAll("button")].sort((one, other) => place(one) - place(other));
   const hold = (button) => buttons().forEach((each) => (each.tabIndex = each === button ? 0 : -1));
   group.addEventListener("focusin", (event) => hold(event.target));
   group.addEventListener("keydown", (event) => {
