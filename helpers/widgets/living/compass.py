@@ -59,11 +59,11 @@ class Compass(LivingPicture):
         quick, slow = head.R
         asks = "asks nearly the same thing every time" if min(head.R) > 0.9 else "asks many different things"
         return (
-            f"Figure: layer {head.layer}, head {head.head} of {head.name}. Of its {len(head.omega)} bands two are drawn "
-            "as compasses, the strongest quick one and the strongest slow one. Dots are queries of a whole text, turned "
-            "back to one place; the blue needle is their mean, turned as far as the slider says; the orange needle with "
-            f"the square end is a key. Queries and keys have a scale each. R = {quick:.3f} and {slow:.3f}: this head "
-            f"{asks}. {found.made_on}."
+            f"Figure: layer {head.layer}, head {head.head} of {head.name}. Two of its {len(head.omega)} bands are "
+            "compasses: the strongest quick one and the strongest slow one. Dots are queries of a text, turned back "
+            "to one place; the blue needle is their mean, turned as far as the slider says; the orange needle with a "
+            f"square end is a key. Each has a scale of its own. R = {quick:.3f} and {slow:.3f}: this head {asks}. "
+            f"{found.made_on}."
         )
 
     def scene(self) -> Scene:
