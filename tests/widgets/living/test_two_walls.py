@@ -7,7 +7,7 @@ import pytest
 
 from helpers.arithmetic.holes import FILL, REUSE, SLIDE, WAYS, broken_habits, take_in
 from helpers.widgets.living.two_walls import BLOCK, FIRST, MOST_NEW, SLOTS, TILES, WALLS, WINDOW, TwoWalls
-from tests.widgets.living.node import call
+from tests.widgets.living.node import answers_of
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def any_choices(count):
 
 def test_the_twin_in_javascript_counts_what_python_counts(picture):
     choices = list(any_choices(1_000))
-    found = call("walls_holes.js", "holesFrame", [[choice, picture.data["holes"]] for choice in choices])
+    found = answers_of("walls_holes.js", "holesFrame", [[choice, picture.data["holes"]] for choice in choices])
     assert found == [picture.frame(choice) for choice in choices]
 
 
