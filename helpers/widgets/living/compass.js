@@ -37,7 +37,7 @@ export function render({ model, el }) {
       left.replaceChildren(html("div", { class: "compass-pair" }, ...parts.map(({ node }) => node)), bars.node);
       right.replaceChildren(html("p", {}, html("strong", {}, "Notes (keys) by score: the longer, the better")), list.node);
       figure.querySelector("figcaption").textContent = data.captions[drawn];
-      text.replaceChildren(`It has read “${head.tokens.join("").trim()}”. Dots: questions (queries) of this head. `, html("b", { class: "compass-blue" }, "Blue arrow"), ": their mean, turned to a token still to come. ",
+      text.replaceChildren(`It has read “${head.tokens.join("").trim()}”. Dots: questions (queries) of this head. `, html("b", { class: "compass-blue" }, "Blue arrow"), ": their mean, turned as far as the slider says. ",
         html("b", { class: "compass-orange" }, "Orange square"), ": the note (key) on one token. Where both point the same way, the note answers the question.");
       show = (frame, offsets) => [...parts, bars, list].forEach((part) => part.show(frame, offsets, choice));
     }

@@ -41,6 +41,7 @@ class TwoWalls(LivingPicture):
     def __init__(self, **choice: Any) -> None:
         captions = {wall: self.caption(FIRST | {"wall": wall}) for wall in WALLS}
         holes = {"ways": list(WAYS), "slots": SLOTS, "most_new": MOST_NEW, "window": WINDOW, "block": BLOCK}
+        holes["first"] = {name: FIRST[name] for name in ("row", "gone", "round", "copied")}
         super().__init__({"captions": captions, "holes": holes, "tiles": tiles_data()}, FIRST | choice)
 
     def frame(self, choice: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ export function holesView(body, data, choice, turn, refuse) {
       if (row.length > data.slots) return refuse(`Now ${row.length} slots are in use. Evict ${row.length - data.slots} more to have room for a next round.`);
       turn({ row, gone: [], round: shown.choice.round + 1, copied });
     }),
-    press("Start again", () => turn({ row: Array.from({ length: data.slots }, (_, i) => i), gone: [1, 2, 4, 6, 9], round: 1, copied: 0 })));
+    press("Start again", () => turn(data.first)));
 
   const line = (label, row) => html("div", { class: "walls-line" }, html("div", { class: "walls-label" }, label), row);
   body.style.setProperty("--columns", columns);

@@ -1,5 +1,6 @@
 """The two walls: what Python counts, that JavaScript's twin counts the same, and how the picture stands still."""
 
+import json
 import random
 import xml.etree.ElementTree as ElementTree
 
@@ -57,6 +58,15 @@ def test_a_frame_is_that_of_the_row_of_slots(picture, choice):
 def test_the_first_row_in_each_way(picture, way, copies, differ):
     frame = picture.frame(FIRST | {"way": way})
     assert (frame["copies"], frame["differ"]) == (copies, differ)
+
+
+def test_python_answers_a_question_or_says_why_not(monkeypatch):
+    picture, said = TwoWalls(), []
+    monkeypatch.setattr(picture, "send", said.append)
+    picture._answer(picture, {"ask": FIRST, "id": 1}, [])
+    picture._answer(picture, {"ask": FIRST | {"new": 9}, "id": 2}, [])
+    assert said == [{"id": 1, "frame": picture.frame(FIRST)}, {"id": 2, "refused": "new is 9; it may be 1 to 4"}]
+    json.dumps(said)
 
 
 @pytest.mark.parametrize(
