@@ -56,7 +56,7 @@ def of_reasoner() -> Subject:
 
 
 def head_of(name: str, subject: Subject, layer: int, head: int) -> dict[str, Any]:
-    """All that a compass of one head is drawn from; complex numbers are pairs, keys are ``[tokens, head_dim]``."""
+    """All that a compass of one head is drawn from, as ``helpers.records.compass.Head`` has it."""
     policy, position = subject.policy, subject.tokens.shape[1] - 1
     heard = listen(subject.loaded.model, subject.tokens)[layer]
     kv_head = head // (heard.queries.shape[1] // heard.keys.shape[1])
@@ -127,6 +127,7 @@ def main() -> None:
     parser = new_parser("compass", __doc__)
     options = parser.parse_args()
     smollm2 = of_smollm2()
+    # Of SmolLM2 a head whose quick band weighs enough to be seen: most of its heads live on slow bands alone.
     heads = [
         head_of("SmolLM2", smollm2, 16, 0),
         head_of("the reasoner", of_reasoner(), 3, 2),

@@ -63,7 +63,8 @@ class Compass(LivingPicture):
             "compasses: the strongest quick one and the strongest slow one. Dots are queries of a text, turned back "
             "to one place; the blue needle is their mean, turned as far as the slider says; the orange needle with a "
             f"square end is a key. Each has a scale of its own. R = {quick:.3f} and {slow:.3f}: this head {asks}. "
-            f"{found.made_on}."
+            f"Kept are the {KEPT} best by this head alone. TriAttention takes the mean of all distances, where the "
+            f"slider ends. {found.made_on}."
         )
 
     def scene(self) -> Scene:
