@@ -47,7 +47,7 @@ const WALLS_STYLE = `
 .walls-row>*{position:absolute;top:2px;width:calc(100%/var(--columns) - 3px);height:34px;display:flex;align-items:center;justify-content:center;border-radius:5px;padding:0!important}
 .walls-slot{border:1px dashed var(--soft)}
 .walls-empty{opacity:.35}
-.living .walls-car{background:var(--deck);border:1px solid var(--soft);color:var(--ink);font-size:14px;transition:left .7s ease}
+.living .walls-car{background:var(--deck);border:1px solid var(--soft);color:var(--ink);font-size:14px;transition:transform .7s ease}
 .living button.walls-car{cursor:pointer}
 .living button.walls-car[aria-pressed="true"]{background:repeating-linear-gradient(45deg,var(--gone) 0 3px,var(--paper) 3px 8px);border-style:dashed;text-decoration:line-through;color:var(--soft)}
 .living .walls-car:focus-visible{outline-offset:-3px}

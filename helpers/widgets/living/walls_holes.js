@@ -64,6 +64,7 @@ const WAY_NAMES = {
 /** The holes in `body`; `turn(changes)` makes another choice. Hands back what shows a frame. */
 export function holesView(body, data, choice, turn, refuse) {
   const columns = data.slots + data.most_new, at = (slot) => `left:calc(${slot} * 100% / ${columns})`;
+  const drive = (slot) => `left:0;transform:translateX(calc(${slot} * (100% + 3px)))`; // the same place, without a new layout
   const before = html("div", { class: "walls-row", role: "group", "aria-label": "The row before: press a token to evict it" });
   const after = html("div", { class: "walls-row" }), grids = html("div", { class: "walls-grid" }), verdict = html("ul", { class: "walls-verdict", "aria-label": "What goes wrong by place" });
   const keys = arrowKeys(before), cars = new Map();
@@ -89,6 +90,9 @@ export function holesView(body, data, choice, turn, refuse) {
     line("before", before), line("after", after), grids, html("p", { class: "walls-hint" }, "What an engine gets wrong that goes by place:"), verdict);
 
   function drawBefore({ row, gone }) {
+    const state = `${row} ${gone}`;
+    if (before.dataset.state === state) return;
+    before.dataset.state = state;
     const held = before.contains(document.activeElement) ? document.activeElement.dataset.token : null;
     before.replaceChildren(...row.flatMap((token, slot) => token === null ? [html("span", { class: "walls-slot", style: at(slot) })] : [
       html("button", { type: "button", class: "walls-car", style: at(slot), "data-token": token, "aria-pressed": String(gone.includes(token)),
@@ -109,14 +113,14 @@ export function holesView(body, data, choice, turn, refuse) {
     const coming = slots.filter((token) => token !== null && !cars.has(token));
     for (const token of coming) {
       const from = row.includes(token) ? row.indexOf(token) : columns + 1;
-      cars.set(token, after.appendChild(html("span", { style: at(from) }, String(token))));
+      cars.set(token, after.appendChild(html("span", { style: drive(from) }, String(token))));
     }
     if (coming.length && !isCalm()) void after.offsetLeft; // so that they drive from where they were
     slots.forEach((token, slot) => {
       if (token === null) return;
       const car = cars.get(token), fresh = !row.includes(token), moved = !fresh && row.indexOf(token) !== slot;
       car.className = `walls-car${fresh ? " walls-new" : moved ? " walls-moved" : ""}`;
-      car.setAttribute("style", at(slot));
+      car.setAttribute("style", drive(slot));
     });
   }
 
