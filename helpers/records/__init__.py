@@ -2,6 +2,7 @@
 
 from helpers.records.attention_mass import load_attention_mass
 from helpers.records.card_limit import load_card_limit
+from helpers.records.compass import load_compass
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
 from helpers.records.garage import load_garage
@@ -24,6 +25,7 @@ from helpers.records.walls import load_walls
 RECORDS = {
     "attention_mass": load_attention_mass,
     "card_limit": load_card_limit,
+    "compass": load_compass,
     "conversation_price": load_conversation_price,
     "fidelity": load_table,
     "garage": load_garage,

@@ -74,6 +74,7 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
     unseen = [name for name, load in RECORDS.items() if not shown_in(load.__name__)]
     assert unseen == [
         "attention_mass",
+        "compass",
         "conversation_price",
         "garage",
         "kv_format_loss",
