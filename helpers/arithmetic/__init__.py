@@ -21,6 +21,7 @@ from helpers.arithmetic.engine_room import (
     vllm_hybrid_blocks,
     vllm_hybrid_page,
 )
+from helpers.arithmetic.experts import weights_read
 from helpers.arithmetic.footprint import (
     KVShape,
     MemoryBudget,
@@ -30,7 +31,7 @@ from helpers.arithmetic.footprint import (
     weights_bytes,
 )
 from helpers.arithmetic.layers import LayerKV
-from helpers.arithmetic.plan import Plan, spilled_speed, weights_read
+from helpers.arithmetic.plan import Plan, spilled_speed
 
 __all__ = [
     "Agent",

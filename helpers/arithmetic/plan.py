@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from helpers.arithmetic.agents import bytes_of_agents
 from helpers.arithmetic.catalog import Card, GiB, Model, find_card, find_model
-from helpers.arithmetic.fields import Fields, read_fields
+from helpers.arithmetic.experts import weights_read
 from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, weights_bytes
 
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how families name their number of experts
-OF_EXPERTS = re.compile(r"(^|_)(num|n)_.*expert|^moe_(k|topk|top_k)$")  # names of such numbers, known here or not
 STEPS = 64  # slices of a sum over tokens; time per token is nearly straight within each
 
 
@@ -146,43 +143,6 @@ class Plan:
         speed = f"at most {self.speed(self.context):,.1f} tokens/s in each sequence at full context"
         word = "is usable" if self.usable else "is not usable"
         return f"It fits, with {format_bytes(self.spare)} to spare, and {word}: {speed}"
-
-
-def weights_read(model: Model, sequences: int = 1) -> int:
-    """Parameters read to decode one token of each sequence: all, but for experts that no sequence chooses.
-
-    In a mixture of experts each token chooses a few per layer; several sequences may all choose different ones.
-
-    Raises:
-        ValueError: if the config names the experts or their sizes in a way that is not known here, or not all of its
-            layers can have them.
-    """
-    fields = read_fields(model.config)
-    n_experts = next((n for n in EXPERTS if fields.get(n)), None)
-    if n_experts is None:
-        _require_dense(fields)
-        return model.n_params
-    idle = max(0, fields.count(n_experts) - sequences * fields.count("num_experts_per_tok", "num_experts_per_token"))
-    width = fields.count("moe_intermediate_size" if fields.get("moe_intermediate_size") else "intermediate_size")
-    one_expert = 3 * fields.count("hidden_size") * width
-    layers = fields.count("num_hidden_layers") - (fields.get("first_k_dense_replace") or 0)
-    read = model.n_params - layers * idle * one_expert
-    if read <= 0:
-        raise fields.refusal("it has experts in some of its layers alone, which ones is not known here", [n_experts])
-    return read
-
-
-def _require_dense(fields: Fields) -> None:
-    """Raise if a field tells of experts that nobody counted: all their weights are not read for a token."""
-    nested = [value for value in fields.values.values() if isinstance(value, dict)]
-    unclear = [
-        name
-        for values in (fields.values, *nested)
-        for name, value in values.items()
-        if OF_EXPERTS.search(name) and (isinstance(value, list) or isinstance(value, int) and value > 1)
-    ]
-    if unclear:
-        raise fields.refusal(f"its experts have names that are not known here, {', '.join(unclear)}")
 
 
 def sum_over_tokens(function: Callable[[int], float], n_tokens: int, start: int = 0) -> float:

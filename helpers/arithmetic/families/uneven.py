@@ -22,7 +22,6 @@ from helpers.arithmetic.fields import Fields
 from helpers.arithmetic.layers import LayerKV
 
 
-
 def shared_with(source: int) -> LayerKV:
     """A layer that keeps nothing, since it reads what layer ``source`` keeps."""
     return LayerKV("shared", 0, 0, 0, source=source)
