@@ -176,6 +176,16 @@ def format_bytes(n: float) -> str:
     return f"{n:,.0f} B" if unit == 1 else f"{n / unit:,.1f} {name}"
 
 
+def format_band(low: float, high: float) -> str:
+    """Two sizes as a range, each in its own unit; one where they read the same."""
+    texts = [format_bytes(low), format_bytes(high)]
+    if texts[0] == texts[1]:
+        return texts[0]
+    if texts[0].split()[1] == texts[1].split()[1]:
+        texts[0] = texts[0].split()[0]
+    return " to ".join(texts)
+
+
 def binary_unit(n: float) -> tuple[int, str]:
     """The largest unit of 1024 to some power that ``n`` bytes fill at least once: its bytes and its name."""
     return next(((unit, name) for unit, name in _UNITS if abs(n) >= unit), (1, "B"))
