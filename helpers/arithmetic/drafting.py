@@ -1,8 +1,8 @@
 """Decoding with drafts: several tokens are guessed, and the model checks them in one pass.
 
 A pass reads weights and cache once and gives one token more than it accepts, so tokens per second pass the ceiling of a
-model that gives one token a pass. Source of the formula: Leviathan, Kalman and Matias, "Fast Inference from Transformers
-via Speculative Decoding" (2023), equation 1.
+model that gives one token a pass. Source of the formula: Leviathan, Kalman and Matias, "Fast Inference from
+Transformers via Speculative Decoding" (2023), equation 1.
 """
 
 from __future__ import annotations

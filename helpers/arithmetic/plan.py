@@ -148,7 +148,7 @@ class Plan:
 
     @property
     def spare(self) -> tuple[float, float]:
-        """Bytes of the card that stay free, with the most overhead and with the least; negative where it does not fit."""
+        """Bytes of the card that stay free, with the most overhead and with the least; negative if it does not fit."""
         least, most = self.budgets
         return self.machine.memory - most.total, self.machine.memory - least.total
 
