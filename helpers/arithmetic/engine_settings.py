@@ -103,19 +103,23 @@ def _llama_cpp(plan: Plan) -> str:
         )
     if plan.shared_cache:
         return "llama.cpp keeps a shared prefix once for each sequence; this plan, which counts it once, it cannot run."
-    if plan.draft_tokens and plan.second_model is None and plan.predicting is None:
-        return NO_DRAFTS.format("llama.cpp").removesuffix(".") + " for a model that has no layers of its own for them."
     name = LLAMA_CPP_FORMATS[plan.kv_format]
     options = [f"--ctx-size {plan.context * plan.sequences}", f"--parallel {plan.sequences}"]
     options += [f"--cache-type-k {name} --cache-type-v {name}", "--flash-attn on"]  # quantized V needs flash attention
     options += ["--gpu-layers all", "--cache-ram 0", "--no-context-shift"]
-    if plan.draft_tokens:
-        kind = "--model-draft DRAFT.gguf" if plan.second_model is not None else "--spec-type draft-mtp"
-        options += [kind, f"--spec-draft-n-max {plan.draft_tokens}"]
+    options += _llama_cpp_drafts(plan) if plan.draft_tokens else []
     command = _command(
         "llama.cpp (its context is that of all sequences together)", ["llama-server -m MODEL.gguf", *options]
     )
     return f"{command}\n\n{_two_caches(plan)}"
+
+
+def _llama_cpp_drafts(plan: Plan) -> list[str]:
+    if plan.second_model is not None:
+        return ["--spec-type draft-simple --model-draft DRAFT.gguf", f"--spec-draft-n-max {plan.draft_tokens}"]
+    if plan.predicting is not None:
+        return ["--spec-type draft-mtp", f"--spec-draft-n-max {plan.draft_tokens}"]
+    return ["--spec-type ngram-simple", f"--spec-ngram-simple-size-m {plan.draft_tokens}"]
 
 
 def _two_caches(plan: Plan) -> str:

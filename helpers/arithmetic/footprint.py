@@ -177,13 +177,12 @@ def format_bytes(n: float) -> str:
 
 
 def format_band(low: float, high: float) -> str:
-    """Two sizes as a range, each in its own unit; one where they read the same."""
-    texts = [format_bytes(low), format_bytes(high)]
-    if texts[0] == texts[1]:
-        return texts[0]
-    if texts[0].split()[1] == texts[1].split()[1]:
-        texts[0] = texts[0].split()[0]
-    return " to ".join(texts)
+    """Two sizes as a range, in one unit where the lower fills half of it; one size where they read the same."""
+    unit, name = binary_unit(high)
+    first, last = format_bytes(low), format_bytes(high)
+    if first == last:
+        return last
+    return f"{low / unit:,.1f} to {last}" if unit > 1 and low >= unit / 2 else f"{first} to {last}"
 
 
 def binary_unit(n: float) -> tuple[int, str]:

@@ -87,13 +87,11 @@ def _speeds(plan: Plan) -> list[str]:
     full, lines = plan.context, []
     if experts := read_experts(plan.entry.config):
         read = weights_read(plan.entry) / 1e9
-        line = (
-            f"- A token goes through {experts.chosen} of {experts.total} experts in a layer, and reads {read:,.1f} of "
-        )
-        line += f"{plan.entry.n_params / 1e9:,.1f} billion parameters."
+        line = f"- A token goes through {experts.chosen} of {experts.total} experts in a layer, and reads {read:,.1f} "
+        line += f"of {plan.entry.n_params / 1e9:,.1f} billion parameters."
         if plan.sequences * (plan.draft_tokens + 1) > 1:
             same = plan.speed(full, same_experts=True)
-            line += f" Here all choose different ones; if all chose the same, it were at most {same:,.1f} tokens/s."
+            line += f" Here all choose different ones; if all chose the same, at most {same:,.1f} tokens/s."
         lines.append(line)
     if plan.shared_cache:
         once = plan.speed(full, cascade=True)
@@ -106,8 +104,8 @@ def _speeds(plan: Plan) -> list[str]:
     if plan.draft_tokens:
         each = tokens_per_pass(plan.draft_tokens, plan.acceptance)
         lines.append(
-            f"- {plan.draft_tokens} tokens are drafted for each pass and {plan.acceptance:.0%} of them accepted, so "
-            f"that a pass gives {each:.2f} tokens on average. The share is assumed: measure it on your own texts."
+            f"- {plan.draft_tokens} tokens are drafted for each pass, and each is accepted with a chance of "
+            f"{plan.acceptance:.0%}, so that a pass gives {each:.2f} tokens on average. Measure that on your own texts."
         )
     return lines
 
