@@ -16,6 +16,7 @@ from helpers.arithmetic.catalog import (
 )
 from helpers.arithmetic.engine_room import (
     llama_cpp_cells,
+    llama_cpp_states,
     transformers_rows,
     vllm_blocks,
     vllm_hybrid_blocks,
@@ -56,6 +57,7 @@ __all__ = [
     "format_band",
     "format_bytes",
     "llama_cpp_cells",
+    "llama_cpp_states",
     "max_tokens",
     "spilled_speed",
     "transformers_rows",
