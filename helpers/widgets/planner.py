@@ -48,14 +48,13 @@ def plan_frame(
     tokens = [round(context * i / 32) for i in range(33)]
     figure = budget.plan(terms_of(plan), plan.machine.memory, tokens, [plan.speed(t) for t in tokens], wanted)
     terms = ", ".join(f"{name} {format_bytes(n_bytes)}" for name, n_bytes in terms_of(plan).items() if n_bytes)
-    total = format_band(*(budget.total for budget in plan.budgets))
-    minutes = plan.seconds(min(THOUGHT, context)) / 60
+    total, thought = format_band(*(budget.total for budget in plan.budgets)), min(THOUGHT, context)
     caption = (
         f"Figure: above, a stacked bar of what must fit on {card}: {terms}; {total} in all, "
         f"and the machine has {format_bytes(plan.machine.memory)}. Below, a line: tokens per second at best in each of "
         f"{sequences} sequence{'s' * (sequences > 1)} as it fills, from {plan.speed(0):,.1f} to "
         f"{plan.speed(context):,.1f}; {wanted:g} are wanted (dotted). {plan.verdict}. A thought of "
-        f"{min(THOUGHT, context):,} tokens from an empty cache takes {minutes:,.1f} minutes or more."
+        f"{thought:,} tokens from an empty cache takes {plan.seconds(thought) / 60:,.1f} minutes or more."
     )
     return figure, caption
 
