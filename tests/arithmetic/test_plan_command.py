@@ -102,7 +102,15 @@ def test_a_folder_or_its_config_is_planned_with_the_parameters_that_its_files_ho
     assert found["cache"] == Plan("Qwen3-8B", "bf16", "L4", context=4_096).cache
 
 
-def test_a_config_alone_needs_to_be_told_how_many(tmp_path, capsys):
+def test_a_config_alone_of_another_family_needs_to_be_told_how_many(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(MODELS["gpt-oss-20b"].config))
+    with pytest.raises(SystemExit):
+        main([str(path), "--card", "RTX 4090"])
+    assert "say how many with --parameters" in capsys.readouterr().err
+
+
+def test_a_config_alone_may_be_told_how_many(tmp_path, capsys):
     path = tmp_path / "own.json"
     path.write_text(json.dumps(CONFIG))
     main([str(path), "--card", "RTX 4090", "--context", "8192", "--parameters", "8190735360"])
@@ -112,6 +120,8 @@ def test_a_config_alone_needs_to_be_told_how_many(tmp_path, capsys):
         == report(Plan("Qwen3-8B", "q4_k_m", "RTX 4090", context=8_192)).splitlines()[2:9]
     )
     assert "8,190,735,360 parameters" in page
+    main([str(path), "--card", "RTX 4090", "--json"])  # of a plain family it can be counted
+    assert json.loads(capsys.readouterr().out)["parameters"] == 8_190_735_360
     main([str(path), "--card", "RTX 4090", "--parameters", "8.2b", "--json"])
     assert json.loads(capsys.readouterr().out)["parameters"] == 8_200_000_000
 
