@@ -168,8 +168,11 @@ def _all(fields: Fields) -> int:
     return fields.count("num_hidden_layers")
 
 
-def _after(first: int) -> Callable[[Fields], int]:
-    """Layers that a list names; or all after the first ``first_k_dense_replace``, here with what a family fills in."""
+def _after(first: int | None) -> Callable[[Fields], int]:
+    """Layers that a list names; or all after the first ``first_k_dense_replace``.
+
+    ``first`` is what transformers fills in, or None for a family of which it has no class: then the file must say it.
+    """
 
     def layers(fields: Fields) -> int:
         n_layers, frequency = fields.count("num_hidden_layers"), fields.get("moe_layer_freq")
@@ -178,7 +181,9 @@ def _after(first: int) -> Callable[[Fields], int]:
         if isinstance(frequency, list):
             return sum(map(bool, fields.listed("moe_layer_freq", n_layers) or ()))
         named = next((n for n in ("first_k_dense_replace", "num_dense_layers") if fields.get(n) is not None), None)
-        start = fields.count(named, least=0) if named else first
+        if named is None and first is None:
+            raise fields.refusal("nothing says which of its layers have experts", [*TOTAL, "num_hidden_layers"])
+        start = fields.count(named, least=0) if named else first or 0
         every = 1 if frequency is None else fields.count("moe_layer_freq")
         return sum(i % every == 0 for i in range(start, n_layers))
 
@@ -278,11 +283,12 @@ def _add(model_types: str, layers: Callable[[Fields], int], **more: Any) -> None
     MIXTURES.update(dict.fromkeys(model_types.split(), Mixture(layers, **more)))
 
 
-_add("deepseek deepseek_ocr2_text deepseek_v2 deepseek_v4 dots1 mistral4 solar_open mellum", _after(0))
+_add("bailing_moe bailing_moe_linear bailing_moe_v2 deepseek kimi_k2 mimo_v2", _after(None))
+_add("deepseek_ocr2_text deepseek_v2 deepseek_v4 dots1 mistral4 solar_open mellum", _after(0))
 _add("afmoe axk1 axk2 exaone_moe glm4_moe glm4_moe_lite glm4v_moe glm4v_moe_text hy_v3 hy_v4 kimi_linear", _after(1))
-_add("bailing_moe bailing_moe_linear bailing_moe_v2 laguna mimo_v2 mimo_v2_flash", _after(1))
+_add("laguna mimo_v2_flash", _after(1))
 _add("bailing_hybrid lfm2_moe", _after(2))
-_add("beam deepseek_v3 deepseek_v32 glm_moe_dsa kimi_k2", _after(3))
+_add("beam deepseek_v3 deepseek_v32 glm_moe_dsa", _after(3))
 _add("cohere2_moe minimax_m3 minimax_m3_vl minimax_m3_vl_text", _after(0), width=DENSE_WIDTH)
 _add("qwen2_moe qwen3_moe qwen3_next qwen3_omni_moe_text qwen3_vl_moe qwen3_vl_moe_text", _stepwise)
 _add("qwen3_5_moe qwen3_5_moe_text kolibri1", _all)

@@ -115,6 +115,40 @@ def test_experts_that_are_not_chosen_are_not_read(name, active):
     assert weights_read(model) < weights_read(model, 2) < weights_read(model, 1_000) == model.n_params - embedding
 
 
+# Families whose class defaults are a published checkpoint's: billions in all and in use, as its maker rounds them.
+PUBLISHED = {
+    "mixtral": (46.7, 12.9),
+    "ernie4_5_moe": (21, 3),
+    "jamba": (52, 12),
+    "llama4_text": (109, 17),
+    "kimi_linear": (48, 3),
+    "minimax_m2": (230, 10),
+    "deepseek_v32": (671, 37),
+    "deepseek_v4": (284, 13),
+    "glm_moe_dsa": (744, 40),
+    "mimo_v2_flash": (309, 15),
+    "qwen3_5_moe_text": (35, 3),
+    "step3p5": (196, 11),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_is_in_use_is_what_the_makers_say(name):
+    config, (all_of_them, active) = text_classes()[name](), PUBLISHED[name]
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in model_class(config)._from_config(config).parameters())
+    assert count == pytest.approx(all_of_them * 1e9, rel=0.04)
+    assert weights_read(Model(name, config.to_dict(), count, "", "")) == pytest.approx(active * 1e9, rel=0.13)
+
+
+def test_a_file_of_a_family_without_a_class_must_say_which_layers_have_experts():
+    fields = {"model_type": "bailing_moe_v2", "num_hidden_layers": 4, "num_attention_heads": 4, "hidden_size": 64}
+    fields |= {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    with pytest.raises(ValueError, match="nothing says which of its layers have experts"):
+        read_experts(fields)
+    assert read_experts(fields | {"first_k_dense_replace": 1}).layers == 3
+
+
 def test_a_dense_model_reads_its_weights_and_one_row_of_a_table_that_is_its_own():
     tied, own = MODELS["Gemma-3-27B"], MODELS["Llama-3.1-8B"]
     assert weights_read(tied) == tied.n_params
