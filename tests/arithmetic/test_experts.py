@@ -57,12 +57,12 @@ def parameters_of_experts(model, total):
     return found, len(layers)
 
 
-@pytest.mark.parametrize("changed", [False, True], ids=["", "changed"])
-@pytest.mark.parametrize("name", [name for name in KNOWN if name not in NOT_BUILT])
-def test_experts_are_those_of_the_model_s_own_modules(name, changed):
-    if changed and name not in MORE:
-        pytest.skip("no second config")
-    published = small(name) | (MORE[name] if changed else {})
+BUILT = [(name, {}) for name in KNOWN if name not in NOT_BUILT]
+
+
+@pytest.mark.parametrize(("name", "changes"), [*BUILT, *MORE.items()], ids=str)
+def test_experts_are_those_of_the_model_s_own_modules(name, changes):
+    published = small(name) | changes
     model, experts = built(published), read_experts(published)
     assert read_experts(model.config) == experts
     found, layers = parameters_of_experts(model, experts.total if experts else 0)
