@@ -11,13 +11,12 @@ if __name__ == "__main__" and sys.argv[1:2] == ["plan"]:  # before the imports b
 
 from importlib.metadata import PackageNotFoundError, version
 
-from helpers.arithmetic.catalog import MODELS, GiB
-from helpers.arithmetic.footprint import KVShape, format_bytes, max_tokens, weights_bytes
+from helpers.arithmetic.catalog import MODELS
+from helpers.arithmetic.footprint import KVShape, format_band, format_bytes, max_tokens, weights_bytes
+from helpers.arithmetic.plan import OVERHEAD
 from helpers.machine.description import describe_machine
 from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.models import smollm2
-
-OVERHEAD = 0.75 * GiB  # an assumption without a primary source; lesson 03 measures it
 
 
 def report() -> str:
@@ -32,8 +31,8 @@ def report() -> str:
         f"SmolLM2     {_smollm2()}",
         f"llama.cpp   {_llama_cpp()}",
         "",
-        f"If all of it went to one model, with {format_bytes(OVERHEAD)} of overhead:",
-        f"{'model':16}{'weights, 4-bit':>15}{'tokens that fit':>18}",
+        f"If all of it went to one model, with {format_band(*OVERHEAD)} of overhead:",
+        f"{'model':16}{'weights, 4-bit':>15}{'tokens that fit':>30}",
     ]
     return "\n".join([*lines, *(_model_line(name, free) for name in MODELS)])
 
@@ -58,9 +57,10 @@ def _llama_cpp() -> str:
 def _model_line(name: str, free: int) -> str:
     model = MODELS[name]
     weights = weights_bytes(model.n_params, "q4_k_m")
-    longest = max_tokens(free - OVERHEAD - weights, KVShape.from_config(model.config))
-    context = f"{longest:,} tokens" if longest else "does not fit"
-    return f"{name:16}{format_bytes(weights):>15}{context:>18}"
+    shape = KVShape.from_config(model.config)
+    most, least = (max_tokens(free - overhead - weights, shape) for overhead in OVERHEAD)
+    context = f"{least:,} to {most:,} tokens" if most else "does not fit"
+    return f"{name:16}{format_bytes(weights):>15}{context:>30}"
 
 
 if __name__ == "__main__":

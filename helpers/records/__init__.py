@@ -2,11 +2,13 @@
 
 from helpers.records.attention_mass import load_attention_mass
 from helpers.records.card_limit import load_card_limit
+from helpers.records.compass import load_compass
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
 from helpers.records.garage import load_garage
 from helpers.records.head_variants import load_head_variants
 from helpers.records.kv_format_loss import load_kv_format_loss
+from helpers.records.kv_row import load_kv_row
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
 from helpers.records.memory_speed import load_memory_speed
 from helpers.records.query_concentration import load_query_concentration
@@ -23,11 +25,13 @@ from helpers.records.walls import load_walls
 RECORDS = {
     "attention_mass": load_attention_mass,
     "card_limit": load_card_limit,
+    "compass": load_compass,
     "conversation_price": load_conversation_price,
     "fidelity": load_table,
     "garage": load_garage,
     "head_variants": load_head_variants,
     "kv_format_loss": load_kv_format_loss,
+    "kv_row": load_kv_row,
     "llama_cpp_formats": load_llama_cpp_formats,
     "memory_speed": load_memory_speed,
     "query_concentration": load_query_concentration,
