@@ -11,7 +11,7 @@ export const GARAGE_LOOK = `
 @container (min-width:880px){.garage-main{grid-template-columns:minmax(0,9fr) minmax(0,13fr)}}
 .garage-words{position:relative;line-height:1.62}.garage-turn{padding:5px 10px;margin:0 0 7px;border-radius:12px;background:var(--deck);width:fit-content;max-width:100%}
 .garage-system{font-size:13px;padding:2px 10px;background:none;border:1px dashed var(--line)}.garage-user{margin-left:auto;border-bottom-right-radius:2px}
-.garage-assistant{border-bottom-left-radius:2px}.garage-word{white-space:pre-wrap;border-radius:3px;padding:1px 0 2px;cursor:default;transition:color .4s}
+.garage-assistant{border-bottom-left-radius:2px}.garage-word{white-space:pre-wrap;border-radius:3px;padding:1px 0 2px;cursor:default}
 .garage-sign{font-size:13px;color:var(--soft)}.garage-word[data-state^=later]{visibility:hidden}.garage-word[data-state~=last]{background:var(--mark)}
 .garage-word[data-state~=gone]{color:var(--soft);text-decoration:line-through 1.5px}
 .garage-thinned .garage-word:not([data-state~=gone]){--a:var(--k0);--b:var(--k1);--c:var(--k2);
