@@ -23,7 +23,8 @@ from helpers.eviction import KeyNorm
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.models import load_reasoner, make_worksheets
 
-BLOCK_SIZE, NUM_BLOCKS, TOO_FEW = 16, 24, 13  # TOO_FEW is enough for each of two requests, not for both
+BLOCK_SIZE, NUM_BLOCKS = 16, 24
+TOO_FEW = {"both": 13, "one": 8}  # blocks: enough for A and for B, not for both; not enough for A
 N_LINES = {"A": 8, "B": 6, "C": 8}  # formulas of three worksheets
 ORDER = ("A", "B", "A again", "C")  # asked one after another
 KEPT = 40  # rows of each head of each layer that an eviction leaves of the 158 of A
@@ -173,11 +174,11 @@ def too_small(model: Any, first: list[int], second: list[int]) -> dict[str, Any]
     The engine reads both at once. Ours answers the second while the rows of the first are still there: it is refused,
     then the first gives up rows, then the second is answered.
     """
-    with engine(model, TOO_FEW, sharing=False) as manager:
+    with engine(model, TOO_FEW["both"], sharing=False) as manager:
         theirs = ask(manager, {"first": first, "second": second})
         notes = manager.batch_processor.scheduler
         found = {"thrown_back": notes.thrown_back, "free": notes.free()["free"]}
-    cache = PagedCache.for_model(model, TOO_FEW, BLOCK_SIZE, "fp32")
+    cache = PagedCache.for_model(model, TOO_FEW["both"], BLOCK_SIZE, "fp32")
     other = cache.fork()  # of an empty cache: a second sequence in the same pool
     ours = [generate(model, torch.tensor([first]), cache, max_new_tokens=LONGEST).tokens[0]]
     try:
@@ -187,7 +188,21 @@ def too_small(model: Any, first: list[int], second: list[int]) -> dict[str, Any]
     other.reset()
     found["course_free"] = evict_and_free(cache)
     ours.append(generate(model, torch.tensor([second]), other, max_new_tokens=LONGEST).tokens[0])
-    return {"num_blocks": TOO_FEW, **found, "same_tokens": list(theirs.values()) == ours}
+    return {"num_blocks": TOO_FEW["both"], **found, "same_tokens": list(theirs.values()) == ours}
+
+
+def too_large(model: Any, prompt: list[int]) -> dict[str, Any]:
+    """A request that the whole pool cannot hold: what both say to it. The engine also logs its own error."""
+    found: dict[str, Any] = {"num_blocks": TOO_FEW["one"]}
+    with engine(model, TOO_FEW["one"], sharing=False) as manager:
+        manager.add_request(prompt, request_id="A")
+        found["engine"] = manager.get_result(timeout=WAIT).error
+    cache = PagedCache.for_model(model, TOO_FEW["one"], BLOCK_SIZE, "fp32")
+    try:
+        generate(model, torch.tensor([prompt]), cache, max_new_tokens=LONGEST)
+    except OutOfBlocks as refusal:
+        found["course"] = str(refusal)
+    return found
 
 
 def pools(model: Any) -> dict[str, dict[str, int]]:
@@ -234,6 +249,7 @@ def measure() -> dict[str, Any]:
         "evicted": {"rows": requests[0]["prompt_tokens"] + requests[0]["new_tokens"] - 1, "kept": KEPT}
         | {"free": evict(model, asked["A"])},
         "too_small": too_small(model, asked["A"], asked["B"]),
+        "too_large": too_large(model, asked["A"]),
     }
 
 
