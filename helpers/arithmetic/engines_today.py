@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DAY = "2026-11-27"  # the day on which the rows below were last compared with their sources
-NOTHING = "nothing found"  # in place of a fact; the source then says where was looked
+NOTHING = "nothing found"  # in place of a fact; the source then says where one has looked
 
 ENGINES = ("vLLM", "SGLang", "TensorRT-LLM", "llama.cpp", "transformers", "KVPress", "LMCache", "Ascend plug-in")
 SUBJECTS = {
@@ -62,7 +62,7 @@ class Finding:
         engine: one of ``ENGINES``.
         subject: one of ``SUBJECTS``.
         says: the fact, in one or two plain sentences; ``NOTHING`` where no source was found.
-        source: where that stands, or where was looked; several are parted by "; ".
+        source: where that stands, or where one has looked; several are parted by "; ".
         doubt: what is not verified; empty where nothing is in doubt.
         date: when it was read there, YYYY-MM-DD.
     """
@@ -164,9 +164,9 @@ FINDINGS = (
 
     # --- Whether rows move, so that blocks come back ---
     Finding("vLLM", "compaction",
-            "Nothing merged; issue 55463 asks for it. The authors' TriAttention plug-in moves survivors to the front "
-            "and gives the tail of the block list back.",
-            f"github.com/vllm-project/vllm, issue 55463; {PLUG_IN}"),
+            "Nothing merged; issue 55463 asks for it. Outside it the authors' TriAttention plug-in, for 0.19.0, moves "
+            "survivors to the front and gives the tail of the block list back, and R-KV is a patch for 0.25.1.",
+            f"github.com/vllm-project/vllm, issue 55463; {PLUG_IN}; github.com/Zefan-Cai/R-KV, pull request 38"),
     Finding("SGLang", "compaction",
             "Nothing merged; issue 38357 asks for it. In discussion 32384 evicting scattered tokens freed no page.",
             "github.com/sgl-project/sglang, issue 38357; github.com/sgl-project/sglang, discussion 32384",
@@ -309,8 +309,8 @@ beside the course's own cache, measured.
 - A table per question, a row per engine: read across engines. Numbers lead to the sources at the end.
 - **It ages.** Each row names the day on which its sources were read. That was in stored copies, which need not be the
   newest: before you rely on a row, open its source.
-- "{NOTHING}" means that nobody here found a source, not that the engine cannot do it. What was not verified stands
-  in square brackets.
+- "{NOTHING}" means that nobody here found a source, not that the engine cannot do it. Doubts, and what was not
+  verified, stand in square brackets.
 - KVPress and LMCache are no engines of their own: the one works in transformers, the other beside an engine. The Ascend
   plug-in is vllm-ascend-kvcompress-hust, TriAttention for vLLM on Ascend.
 
