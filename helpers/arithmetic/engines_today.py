@@ -243,9 +243,9 @@ FINDINGS = (
             "--kv-transfer-config; on a CPU VLLM_CPU_KVCACHE_SPACE, in GiB.",
             f"{_OPTIONS}; {_VLLM_FORMATS}; {_VLLM_OFFLOADING}"),
     Finding("SGLang", "flags",
-            "--kv-cache-dtype, --page-size, --radix-eviction-policy, --enable-hierarchical-cache, --hicache-ratio, "
-            "--hicache-size, --hicache-write-policy.",
-            f"{_SGLANG_FORMATS}; {_SGLANG_EVICTION}; {_HICACHE}"),
+            "Those that a plan gives stand in the list of options. Beside them: --page-size, --radix-eviction-policy, "
+            "--enable-hierarchical-cache, --hicache-ratio, --hicache-size, --hicache-write-policy.",
+            f"{_OPTIONS}; {_SGLANG_EVICTION}; {_HICACHE}"),
     Finding("TensorRT-LLM", "flags",
             "Those that a plan gives stand in the list of options. Beside them, of kv_cache_config: tokens_per_block "
             "(32), host_cache_size, secondary_offload_min_priority, enable_partial_reuse.",
