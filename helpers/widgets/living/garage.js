@@ -162,7 +162,7 @@ function gauge(name, colour) {
   const show = (words, part, more, within = part) => {
     number.textContent = words;
     small.textContent = more;
-    outer.style.transform = `scaleX(${part})`;
+    outer.style.transform = `scaleX(${Math.min(1, part)})`; // two conversations hold more than one
     inner.style.transform = `scaleX(${within})`;
   };
   return { node, show };

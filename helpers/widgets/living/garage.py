@@ -31,7 +31,7 @@ ABOUT = (
     "A conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A "
     "floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a garage of "
     "its own, but a block is one for all of them: a floor comes back only when every head of every layer has left it. "
-    "The number on the plate is the block's place in the block table."
+    "A plate, where a floor has one, says at which place of the block table the block stands."
 )
 
 
@@ -109,7 +109,7 @@ def recorded() -> dict[str, Any]:
         "steps": steps,
         "stops": {policy: {mode: _stops(policy, mode) for mode in MODES} for policy in told.ranks},
         "bytes_alive": [row_bytes * seen for seen in range(len(told.tokens) + 1)],
-        "full_bytes": max(step["bytes_held"] for step in steps["true"]),
+        "full_bytes": steps["false"][-1]["bytes_held"],
     }
 
 

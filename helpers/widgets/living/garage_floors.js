@@ -11,7 +11,7 @@ const LETTERS = "AB";
 export function building(data, { onPoint, onPress }) {
   const canvas = html("canvas", { "aria-hidden": "true" }), deck = html("div", { class: "garage-deck", role: "listbox", "aria-label": "The floors of the garage, from the ground up" });
   const lists = html("div", { class: "garage-lists" });
-  const roof = html("div", { class: "garage-roof" }, html("span", {}, "block"), legend(data), html("span", {}, "held by"));
+  const roof = html("div", { class: "garage-roof" }, html("span", {}, "floor"), legend(data), html("span", {}, "held by"));
   const node = html("div", { class: "garage-building" }, roof, html("div", { class: "garage-stack" }, deck, canvas), lists);
   const cars = new Map(), floors = [];
   let frame = null, order = [], marked = new Set(), found = new Map(), timer = 0, colours = {}, measured = "", calm = false;
@@ -81,8 +81,7 @@ export function building(data, { onPoint, onPress }) {
   };
   const build = (drawn) => {
     const grows = order.every((block, at) => drawn[at] === block); // then those that are there stay, cars and all
-    if (!grows) [order, floors.length, found] = [[], 0, new Map()];
-    if (!grows) cars.clear();
+    if (!grows) [order, floors.length, found] = [(cars.clear(), []), 0, new Map()];
     floors.push(...drawn.slice(order.length).map(floorOf));
     order = drawn;
     deck.replaceChildren(...floors.map((floor) => floor.node));
@@ -93,9 +92,11 @@ export function building(data, { onPoint, onPress }) {
     const empty = emptyHere(frame), two = frame.tables.length > 1;
     node.classList.toggle("garage-two", two);
     node.classList.toggle("garage-all", !frame.rows);
+    roof.querySelector(".garage-where").textContent = frame.rows ? `layer ${choice.layer}:` : `all ${data.layers} layers:`;
     floors.forEach((floor, at) => {
       const block = order[at], holders = frame.tables.map((table) => table.indexOf(block)), isHeld = holders.some((place) => place >= 0);
       const plates = holders.flatMap((place, i) => (place < 0 ? [] : [two ? `${LETTERS[i]}${place}` : String(place)]));
+      floor.plates.hidden = !two && String(block) === plates.join(); // a number that says nothing new
       const layers = frame.layers_holding[block] ?? 0, state = isHeld ? "held" : frame.rows_evicted ? "shut" : "free";
       floor.node.dataset.state = state;
       if (floor.plates.dataset.text !== plates.join()) floor.plates.replaceChildren(...plates.map((text) => html("b", {}, text)));
@@ -133,7 +134,7 @@ function listed(name, blocks) {
 function legend(data) {
   const lanes = Array.from({ length: data.kv_heads }, (_, head) => html("span", {}, html("i", { style: `background:var(--k${head % 3})` }), `KV head ${head}`));
   const aisles = (data.aisles ?? []).map(([first, end]) => `${first}–${end - 1}`).join(", ");
-  return html("span", { class: "garage-legend" }, ...lanes, html("em", {}, `in each slot, from left: layers ${aisles}; paler where fewer of them have it`));
+  return html("span", { class: "garage-legend" }, html("span", { class: "garage-where" }), ...lanes, html("em", {}, `in each slot, from left: layers ${aisles}; paler where fewer of them have it`));
 }
 
 function paintCar(pen, { x, floor, shown, head }, { slot, lane, y, colours }, isMarked) {
