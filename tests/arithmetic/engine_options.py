@@ -5,6 +5,8 @@ from dataclasses import dataclass
 VLLM = (
     "docs.vllm.ai, engine arguments; listed for vLLM 0.27.1 by docs.cloudera.com, supported vLLM command line arguments"
 )
+EXTENSION = "docs.vllm.ai, features, context extension, for Qwen3"
+QWEN = "the pages of Qwen3.5 and Qwen3.6, processing ultra-long texts, vllm serve"
 PLUG_IN = "github.com/WeianMao/triattention, README.md, vLLM integration and recommended server settings"
 LLAMA_CPP = "github.com/ggml-org/llama.cpp, tools/server/README.md, generated from llama-server --help"
 KV_CACHE = "nvidia.github.io/TensorRT-LLM/1.4.0rc4, llm-api/reference/KvCacheConfig"
@@ -48,6 +50,8 @@ OPTIONS = (
     Option("vLLM", "--max-num-batched-tokens", N, "a prompt is read so many tokens at a time", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_KV_BUDGET", N, "tokens kept of each sequence, 2048 by default", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_SPARSE_STATS_PATH", r"\S+\.pt", "the model's statistics, required", PLUG_IN),
+    Option("vLLM", "--hf-overrides", r"\{.*\}", "fields of the model's config, here those of YaRN", EXTENSION),
+    Option("vLLM", "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1", "go beyond the positions of the config", QWEN),
     Option("llama.cpp", "-m", r"\S+\.gguf", "the model's file", LLAMA_CPP),
     Option("llama.cpp", "--ctx-size", N, "tokens of all sequences together", LLAMA_CPP),
     Option("llama.cpp", "--parallel", N, "sequences; named, each has a cache of its own", LLAMA_CPP),
@@ -57,6 +61,9 @@ OPTIONS = (
     Option("llama.cpp", "--gpu-layers", r"all|auto|\d+", "layers on the card; auto leaves some out to fit", LLAMA_CPP),
     Option("llama.cpp", "--cache-ram", r"-?\d+", "MiB of earlier prompts in main memory; 8192 by default", LLAMA_CPP),
     Option("llama.cpp", "--no-context-shift", "", "a full sequence ends, which is the default", LLAMA_CPP),
+    Option("llama.cpp", "--rope-scaling", "none|linear|yarn", "how positions are stretched", LLAMA_CPP),
+    Option("llama.cpp", "--rope-scale", N, "how far they are stretched", LLAMA_CPP),
+    Option("llama.cpp", "--yarn-orig-ctx", N, "positions that the model was trained with", LLAMA_CPP),
     Option("TensorRT-LLM", "--config", r"\S+\.yaml", "a file with the fields below", EXAMPLE),
     Option("TensorRT-LLM", "backend", "pytorch", "the runtime that has compression", EXAMPLE),
     Option("TensorRT-LLM", "max_seq_len", N, "tokens of a sequence, prompt and answer", SERVE),
