@@ -103,13 +103,18 @@ class Plan:
 
     @property
     def spare(self) -> float:
-        """Bytes of the card that stay free; negative if it does not fit."""
-        return self.machine.memory - self.budget.total
+        """Bytes that stay free of what the driver shows; negative if it does not fit."""
+        return self.machine.driver_memory - self.budget.total
 
     @property
     def fits(self) -> bool:
-        """True if everything fits."""
+        """True if everything fits, once the GPU of a unified machine has been told that it may use more."""
         return self.spare >= 0
+
+    @property
+    def fits_untold(self) -> bool:
+        """True if everything fits into what the GPU may use before anybody tells it more."""
+        return self.budget.total <= self.machine.default_memory
 
     def speed(self, tokens: int) -> float:
         """At most so many tokens per second for each sequence, when each holds ``tokens`` tokens.
@@ -145,7 +150,8 @@ class Plan:
             return f"It does not fit: {format_bytes(-self.spare)} too much"
         speed = f"at most {self.speed(self.context):,.1f} tokens/s in each sequence at full context"
         word = "is usable" if self.usable else "is not usable"
-        return f"It fits, with {format_bytes(self.spare)} to spare, and {word}: {speed}"
+        told = "" if self.fits_untold else ", once the GPU has been told that it may use more than it may by default"
+        return f"It fits{told}, with {format_bytes(self.spare)} to spare, and {word}: {speed}"
 
 
 def weights_read(model: Model, sequences: int = 1) -> int:

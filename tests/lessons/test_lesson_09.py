@@ -303,7 +303,8 @@ def test_sharing_and_the_plug_in_exclude_each_other_and_the_page_says_so():
 def test_vllm_gets_a_share_of_the_card_that_holds_the_plan(context):
     plan = Plan("Qwen3-8B", "bf16", "RTX 4090", context=context)
     share = float(re.search(r"--gpu-memory-utilization ([\d.]+)", report(plan)).group(1))
-    assert plan.budget.total <= share * plan.machine.memory <= plan.budget.total + 0.011 * plan.machine.memory
+    memory = plan.machine.driver_memory
+    assert plan.budget.total <= share * memory <= plan.budget.total + 0.011 * memory
 
 
 def test_a_format_of_llama_cpp_s_is_said_to_be_its_own():
