@@ -9,6 +9,8 @@ EXTENSION = "docs.vllm.ai, features, context extension, for Qwen3"
 QWEN = "the pages of Qwen3.5 and Qwen3.6, processing ultra-long texts, vllm serve"
 PLUG_IN = "github.com/WeianMao/triattention, README.md, vLLM integration and recommended server settings"
 LLAMA_CPP = "github.com/ggml-org/llama.cpp, tools/server/README.md, generated from llama-server --help"
+DRAFTS = "docs.vllm.ai, speculative decoding: MTP (v0.19.1), draft model, n-gram; and api/vllm/config/speculative"
+SGLANG = "docs.sglang.io, advanced_features/server_arguments"
 KV_CACHE = "nvidia.github.io/TensorRT-LLM/1.4.0rc4, llm-api/reference/KvCacheConfig"
 TRIATTENTION = "nvidia.github.io/TensorRT-LLM/1.3.0rc27, llm-api/reference/TriAttentionKvCacheCompressionConfig"
 EXAMPLE = "github.com/NVIDIA/TensorRT-LLM, examples/kv_cache_compression/triattention.md"
@@ -46,6 +48,7 @@ OPTIONS = (
     Option("vLLM", "--gpu-memory-utilization", SHARE, "share of the card for weights, cache and the rest", VLLM),
     Option("vLLM", "--enable-prefix-caching", "", "blocks with the same beginning are kept once", VLLM),
     Option("vLLM", "--no-enable-prefix-caching", "", "the same, off; compressed rows are no prefix's", PLUG_IN),
+    Option("vLLM", "--speculative-config", r"\{.*\}", "who drafts, and how many tokens for each pass", DRAFTS),
     Option("vLLM", "--enforce-eager", "", "no CUDA graphs, as the plug-in's authors serve", PLUG_IN),
     Option("vLLM", "--max-num-batched-tokens", N, "a prompt is read so many tokens at a time", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_KV_BUDGET", N, "tokens kept of each sequence, 2048 by default", PLUG_IN),
@@ -64,6 +67,15 @@ OPTIONS = (
     Option("llama.cpp", "--rope-scaling", "none|linear|yarn", "how positions are stretched", LLAMA_CPP),
     Option("llama.cpp", "--rope-scale", N, "how far they are stretched", LLAMA_CPP),
     Option("llama.cpp", "--yarn-orig-ctx", N, "positions that the model was trained with", LLAMA_CPP),
+    Option("llama.cpp", "--model-draft", r"\S+\.gguf", "the file of a model that drafts", LLAMA_CPP),
+    Option("llama.cpp", "--spec-type", "draft-mtp|draft-simple|ngram-simple", "who drafts", LLAMA_CPP),
+    Option("llama.cpp", "--spec-draft-n-max", N, "tokens drafted for each pass, at most", LLAMA_CPP),
+    Option("llama.cpp", "--spec-ngram-simple-size-m", N, "the same where the text is looked up", LLAMA_CPP),
+    Option("SGLang", "--model-path", r"\S+", "the model's folder", SGLANG),
+    Option("SGLang", "--context-length", N, "tokens of a sequence, prompt and answer", SGLANG),
+    Option("SGLang", "--max-running-requests", N, "sequences at the same time", SGLANG),
+    Option("SGLang", "--kv-cache-dtype", "auto|fp8_e4m3", "how rows are stored; auto: as the model computes", SGLANG),
+    Option("SGLang", "--mem-fraction-static", SHARE, "share of the card for weights and cache", SGLANG),
     Option("TensorRT-LLM", "--config", r"\S+\.yaml", "a file with the fields below", EXAMPLE),
     Option("TensorRT-LLM", "backend", "pytorch", "the runtime that has compression", EXAMPLE),
     Option("TensorRT-LLM", "max_seq_len", N, "tokens of a sequence, prompt and answer", SERVE),
