@@ -19,6 +19,7 @@ from helpers.records.smollm2_sweep import load_smollm2_sweep
 from helpers.records.story_floors import load_story_floors
 from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
+from helpers.records.transformers_paged import load_transformers_paged
 from helpers.records.walls import load_walls
 
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
@@ -42,6 +43,7 @@ RECORDS = {
     "story_floors": load_story_floors,
     "sweep": load_sweep,
     "throughput": load_throughput,
+    "transformers_paged": load_transformers_paged,
     "walls": load_walls,
 }
 

@@ -2,19 +2,11 @@
 
 from dataclasses import dataclass
 
-VLLM = (
-    "docs.vllm.ai, engine arguments; listed for vLLM 0.27.1 by docs.cloudera.com, supported vLLM command line arguments"
-)
+from helpers.arithmetic.engines_today import EXAMPLE, KV_CACHE, LLAMA_CPP, PLUG_IN, SERVE, SGLANG, TRIATTENTION, VLLM
+
 EXTENSION = "docs.vllm.ai, features, context extension, for Qwen3"
 QWEN = "the pages of Qwen3.5 and Qwen3.6, processing ultra-long texts, vllm serve"
-PLUG_IN = "github.com/WeianMao/triattention, README.md, vLLM integration and recommended server settings"
-LLAMA_CPP = "github.com/ggml-org/llama.cpp, tools/server/README.md, generated from llama-server --help"
 DRAFTS = "docs.vllm.ai, speculative decoding: MTP (v0.19.1), draft model, n-gram; and api/vllm/config/speculative"
-SGLANG = "docs.sglang.io, advanced_features/server_arguments"
-KV_CACHE = "nvidia.github.io/TensorRT-LLM/1.4.0rc4, llm-api/reference/KvCacheConfig"
-TRIATTENTION = "nvidia.github.io/TensorRT-LLM/1.3.0rc27, llm-api/reference/TriAttentionKvCacheCompressionConfig"
-EXAMPLE = "github.com/NVIDIA/TensorRT-LLM, examples/kv_cache_compression/triattention.md"
-SERVE = "nvidia.github.io/TensorRT-LLM, commands/trtllm-serve, and the arguments of LLM that a config file names"
 DAY = "2026-11-27"
 
 

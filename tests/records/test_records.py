@@ -85,6 +85,7 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "smollm2_recall",
         "smollm2_sweep",
         "story_floors",
+        "transformers_paged",
     ]
     assert describe("memory_speed").splitlines()[:2] == [
         "memory_speed: How quick the memory system is, against its goals.",
