@@ -148,14 +148,20 @@ class Plan:
 
     @property
     def spare(self) -> tuple[float, float]:
-        """Bytes of the card that stay free, with the most overhead and with the least; negative if it does not fit."""
+        """Bytes free of what the driver shows, with the most overhead and the least; negative if it does not fit."""
         least, most = self.budgets
-        return self.machine.memory - most.total, self.machine.memory - least.total
+        memory = self.machine.driver_memory
+        return memory - most.total, memory - least.total
 
     @property
     def fits(self) -> str:
-        """``FITS``, ``PERHAPS`` or ``TOO_LARGE``."""
+        """``FITS``, ``PERHAPS`` or ``TOO_LARGE``, once a unified machine's GPU has been told that it may use more."""
         return FITS if self.spare[0] >= 0 else PERHAPS if self.spare[1] >= 0 else TOO_LARGE
+
+    @property
+    def fits_untold(self) -> bool:
+        """True if everything fits into what the GPU may use before anybody tells it more, with the most overhead."""
+        return self.budgets[1].total <= self.machine.default_memory
 
     @property
     def room(self) -> tuple[float, float]:
@@ -163,7 +169,7 @@ class Plan:
 
         A shared prefix, tokens to be evicted and drafts are left out: so many that each keeps for itself.
         """
-        free = [self.machine.memory - budget.overhead - budget.weights for budget in self.budgets]
+        free = [self.machine.driver_memory - budget.overhead - budget.weights for budget in self.budgets]
         least, most = (max_tokens(size, self.shape, self.sequences, self.kv_format) for size in reversed(free))
         return least, most
 
@@ -223,13 +229,15 @@ class Plan:
             return f"It does not fit: {format_band(-most, -least)} too much"
         speed = f"at most {self.speed(self.context):,.1f} tokens/s in each sequence at full context"
         word = f"is usable: {speed}" if self.usable else f"is not usable: {speed}"
+        held_back = self.machine.default_memory < self.machine.driver_memory and not self.fits_untold
+        told = ", once the GPU has been told that it may use more than it may by default" if held_back else ""
         if self.fits == PERHAPS:
             small, large = map(format_bytes, self.overhead)
             return (
-                f"It fits only if the overhead is small, with {format_bytes(most)} to spare at {small} of it and "
+                f"It fits only if the overhead is small{told}, with {format_bytes(most)} to spare at {small} of it and "
                 f"{format_bytes(-least)} too much at {large}, and {word}"
             )
-        return f"It fits, with {format_band(least, most)} to spare, and {word}"
+        return f"It fits{told}, with {format_band(least, most)} to spare, and {word}"
 
 
 def sum_over_tokens(function: Callable[[int], float], n_tokens: int, start: int = 0) -> float:

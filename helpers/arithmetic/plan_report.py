@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from helpers.arithmetic.catalog import CHECKED, Model
+from helpers.arithmetic.catalog import Model
 from helpers.arithmetic.drafting import tokens_per_pass
 from helpers.arithmetic.engine_settings import settings
 from helpers.arithmetic.experts import read_experts, weights_read
-from helpers.arithmetic.footprint import format_band
+from helpers.arithmetic.footprint import format_band, format_bytes
 from helpers.arithmetic.plan import PERHAPS, TOO_LARGE, Plan
 
 LLAMA_CPP_WEIGHTS = ("q8_0", "q4_k_m", "q4_0")
@@ -43,11 +43,17 @@ def _terms(plan: Plan) -> str:
         f"a second model, {plan.second_model}, with its cache": (plan.second,) * 2,
         f"KV cache in {plan.kv_format}, {plan.sequences} of {_length(plan)}": (plan.cache,) * 2,
         "in all": (least.total, most.total),
-        f"{plan.machine.name} has": (plan.machine.memory,) * 2,
+        _memory(plan): (plan.machine.driver_memory,) * 2,
     }
     rows = [f"| {name} | {format_band(*sizes)} |" for name, sizes in terms.items() if sizes[1]]
     table = "\n".join(("| term | memory |", "|---|---|", *rows))
     return f"# {plan.entry.name} on {plan.machine.name}\n\n{plan.verdict}.\n\n{table}"
+
+
+def _memory(plan: Plan) -> str:
+    if plan.machine.shown_mib is None:
+        return f"{plan.machine.name} has"
+    return f"{plan.machine.name} has, as its driver shows"
 
 
 def _length(plan: Plan) -> str:
@@ -64,6 +70,8 @@ def _assumptions(plan: Plan) -> str:
         *_speeds(plan),
         _sources(plan),
     ]
+    if plan.machine.unified:
+        lines.append(_shared_memory(plan))
     if plan.shared_cache:
         lines.append(f"- {plan.shared_prefix:,} tokens at the start are the same in all sequences, and kept once.")
     if plan.weight_format in LLAMA_CPP_WEIGHTS:
@@ -73,6 +81,16 @@ def _assumptions(plan: Plan) -> str:
     if plan.kept is not None:
         lines.append("- Whether the model still answers with so few tokens kept is for you to test, on your own work.")
     return "## What this assumes\n\n" + "\n".join(lines)
+
+
+def _shared_memory(plan: Plan) -> str:
+    """What the GPU of a unified machine may use, and what changes that."""
+    machine = plan.machine
+    lives = f"- The system and all programs live in the same {format_bytes(machine.driver_memory)}: leave them some."
+    if machine.default_mib is None:
+        return f"{lives} The GPU may use all of it."
+    word = "Enough for this plan" if plan.fits_untold else "Too little for this plan"
+    return f"{lives} The GPU may use {format_bytes(machine.default_memory)}: {machine.told}. {word}."
 
 
 def _room(plan: Plan) -> str:
@@ -113,5 +131,6 @@ def _speeds(plan: Plan) -> list[str]:
 def _sources(plan: Plan) -> str:
     if isinstance(plan.model, Model):
         read = f"{plan.model.source}, {plan.model.n_params:,} parameters"
-        return f"- The model is that of {read}; facts on cards were checked on {CHECKED}."
-    return f"- Facts on models and cards were checked on {CHECKED}."
+        return f"- The model is that of {read}; facts on the card were checked on {plan.machine.date}."
+    days = sorted({plan.entry.date, plan.machine.date})
+    return f"- Facts on models and cards were checked on {' and '.join(days)}."

@@ -46,13 +46,13 @@ def plan_frame(
     prefix, second = round(shared * context), None if second_model == NONE else second_model
     plan = Plan(model, weight_format, card, kv_format, context, sequences, prefix, second, overhead, wanted)
     tokens = [round(context * i / 32) for i in range(33)]
-    figure = budget.plan(terms_of(plan), plan.machine.memory, tokens, [plan.speed(t) for t in tokens], wanted)
+    figure = budget.plan(terms_of(plan), plan.machine.driver_memory, tokens, [plan.speed(t) for t in tokens], wanted)
     terms = ", ".join(f"{name} {format_bytes(n_bytes)}" for name, n_bytes in terms_of(plan).items() if n_bytes)
     total, thought = format_band(*(budget.total for budget in plan.budgets)), min(THOUGHT, context)
     caption = (
         f"Figure: above, a stacked bar of what must fit on {card}: {terms}; {total} in all, "
-        f"and the machine has {format_bytes(plan.machine.memory)}. Below, a line: tokens per second at best in each of "
-        f"{sequences} sequence{'s' * (sequences > 1)} as it fills, from {plan.speed(0):,.1f} to "
+        f"and the machine has {format_bytes(plan.machine.driver_memory)}. Below, a line: tokens per second at best in "
+        f"each of {sequences} sequence{'s' * (sequences > 1)} as it fills, from {plan.speed(0):,.1f} to "
         f"{plan.speed(context):,.1f}; {wanted:g} are wanted (dotted). {plan.verdict}. A thought of "
         f"{thought:,} tokens from an empty cache takes {plan.seconds(thought) / 60:,.1f} minutes or more."
     )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from helpers.arithmetic.engines_today import EXAMPLE, KV_CACHE, LLAMA_CPP, PLUG_IN, SERVE, SGLANG, TRIATTENTION, VLLM
 
+EXTENSION = "docs.vllm.ai, features, context extension, for Qwen3"
+QWEN = "the pages of Qwen3.5 and Qwen3.6, processing ultra-long texts, vllm serve"
 DRAFTS = "docs.vllm.ai, speculative decoding: MTP (v0.19.1), draft model, n-gram; and api/vllm/config/speculative"
 DAY = "2026-11-27"
 
@@ -43,6 +45,8 @@ OPTIONS = (
     Option("vLLM", "--max-num-batched-tokens", N, "a prompt is read so many tokens at a time", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_KV_BUDGET", N, "tokens kept of each sequence, 2048 by default", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_SPARSE_STATS_PATH", r"\S+\.pt", "the model's statistics, required", PLUG_IN),
+    Option("vLLM", "--hf-overrides", r"\{.*\}", "fields of the model's config, here those of YaRN", EXTENSION),
+    Option("vLLM", "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1", "go beyond the positions of the config", QWEN),
     Option("llama.cpp", "-m", r"\S+\.gguf", "the model's file", LLAMA_CPP),
     Option("llama.cpp", "--ctx-size", N, "tokens of all sequences together", LLAMA_CPP),
     Option("llama.cpp", "--parallel", N, "sequences; named, each has a cache of its own", LLAMA_CPP),
@@ -52,6 +56,9 @@ OPTIONS = (
     Option("llama.cpp", "--gpu-layers", r"all|auto|\d+", "layers on the card; auto leaves some out to fit", LLAMA_CPP),
     Option("llama.cpp", "--cache-ram", r"-?\d+", "MiB of earlier prompts in main memory; 8192 by default", LLAMA_CPP),
     Option("llama.cpp", "--no-context-shift", "", "a full sequence ends, which is the default", LLAMA_CPP),
+    Option("llama.cpp", "--rope-scaling", "none|linear|yarn", "how positions are stretched", LLAMA_CPP),
+    Option("llama.cpp", "--rope-scale", N, "how far they are stretched", LLAMA_CPP),
+    Option("llama.cpp", "--yarn-orig-ctx", N, "positions that the model was trained with", LLAMA_CPP),
     Option("llama.cpp", "--model-draft", r"\S+\.gguf", "the file of a model that drafts", LLAMA_CPP),
     Option("llama.cpp", "--spec-type", "draft-mtp|draft-simple|ngram-simple", "who drafts", LLAMA_CPP),
     Option("llama.cpp", "--spec-draft-n-max", N, "tokens drafted for each pass, at most", LLAMA_CPP),

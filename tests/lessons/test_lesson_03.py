@@ -119,7 +119,7 @@ def test_a_plan_is_the_sum_of_its_terms():
     assert four.cache == 100 * GiB
     assert four.shared_cache == 20 * GiB
     assert four.budgets[0].total == four.budgets[1].total == pytest.approx(101 * GiB + four.weights + second)
-    assert four.spare[0] == four.spare[1] == pytest.approx(141 * GiB - four.budgets[0].total)
+    assert four.spare[0] == four.spare[1] == pytest.approx(find_card("H200").driver_memory - four.budgets[0].total)
 
 
 def test_one_sequence_shares_with_nobody():
@@ -152,8 +152,8 @@ def test_seconds_add_up_token_by_token():
 @pytest.mark.parametrize(
     ("card", "wanted", "words"),
     [
-        ("H100 SXM 80GB", 5, "It does not fit: 91.4 MiB to 1.1 GiB too much"),
-        ("H200", 5, "It fits, with 59.9 to 60.9 GiB to spare, and is usable: at most 56.6 tokens/s"),
+        ("H100 SXM 80GB", 5, "It does not fit: 452.4 MiB to 1.4 GiB too much"),
+        ("H200", 5, "It fits, with 59.3 to 60.3 GiB to spare, and is usable: at most 56.6 tokens/s"),
         ("Strix Halo 128GB", 5, "and is not usable: at most 3.0 tokens/s"),
         ("Strix Halo 128GB", 2, "and is usable: at most 3.0 tokens/s"),
     ],
@@ -324,9 +324,10 @@ def test_each_mistake_has_its_own_message(capsys, check, answer, said):
 # --- Numbers in the prose --------------------------------------------------------------------------------------------
 def test_question_1():
     card = "H100 SXM 80GB"
-    assert format_bytes(-plan(card, overhead=0.5 * GiB).spare[1]) == "91.4 MiB"
-    assert "91.4 MiB" in lesson_text("03")
-    for enough in ({"overhead": 0.25 * GiB}, {"kv_format": "q8_0"}, {"kv_format": "fp8_e4m3"}, {"context": 65_536}):
+    missing = [format_bytes(-plan(card, overhead=overhead * GiB).spare[1]) for overhead in (0.5, 0.25)]
+    assert missing == ["452.4 MiB", "196.4 MiB"] and "by 452.4 MiB, and with 0.25 GiB by 196.4" in lesson_text("03")
+    assert f"{find_card(card).shown_mib:,} MiB on an H100" in lesson_text("03")
+    for enough in ({"kv_format": "q8_0"}, {"kv_format": "fp8_e4m3"}, {"context": 65_536}):
         assert plan(card, **enough).fits == FITS
 
 
