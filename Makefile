@@ -5,7 +5,7 @@
 # make test-hub   tries that hub with LEARNERS at once     make clean      remove the environments
 # make test-processors  runs what has numbers as on another processor
 # make lab-kvpress  lab 8, with NVIDIA's KVPress in an environment of its own    make test-kvpress  runs that lab on it
-# make test-oldest  every lesson, and a control in a browser, under the oldest versions that pyproject.toml allows
+# make test-oldest  every lesson, a control and a living picture, under the oldest versions that pyproject.toml allows
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
 ARGS ?=
@@ -37,6 +37,8 @@ STOCK := labs/workshop/wheelhouse
 # One file in each of JOBS processes, of at most 2 GiB. A single file is sooner run without: pytest FILE
 PYTEST := $(BIN)/python -m pytest
 BESIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# Living pictures in JupyterLab, whose widgets' manager is another there.
+ALIVE := tests/browser/test_living.py::test_in_jupyterlab_python_counts_and_a_saved_notebook_stands_still
 QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets house
 NUMBERS := notebooks labs/masters
 NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs lessons machine models)
@@ -93,7 +95,7 @@ test-hub: .venv/test.done .venv/hub.done
 	LEARNERS=$(LEARNERS) $(PYTEST) labs/workshop $(ARGS)
 
 test-oldest: .venv-oldest/test.done
-	$(call OLDEST,$(PYTEST) $(BESIDE)) notebooks tests/browser/test_oldest.py $(ARGS)
+	$(call OLDEST,$(PYTEST) $(BESIDE)) notebooks tests/browser/test_oldest.py $(ALIVE) $(ARGS)
 
 # A torch that lies in the folder before is taken: PyTorch's CPU build, where the ordinary one would bring CUDA along.
 wheelhouse: .venv/hub.done

@@ -3,7 +3,7 @@
 Shared by the tests that run a model of another family than the reasoner's.
 """
 
-from helpers.arithmetic import MODELS
+from helpers.arithmetic.catalog import IN_LESSONS, MODELS
 from helpers.models.miniatures import VOCABULARY, build, shrink
 
 __all__ = ["CATALOG", "EXPERTS", "EXTRA", "FAMILIES", "VOCABULARY", "WINDOW", "build", "plain"]
@@ -34,7 +34,7 @@ def plain(model_type, **fields):
     return {"model_type": model_type} | small | fields
 
 
-CATALOG = {name: shrunk(model.config) for name, model in MODELS.items()}
+CATALOG = {name: shrunk(MODELS[name].config) for name in IN_LESSONS}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
 EXTRA = {
     "Mistral with a window": plain("mistral", head_dim=16, sliding_window=WINDOW),

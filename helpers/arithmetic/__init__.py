@@ -16,21 +16,24 @@ from helpers.arithmetic.catalog import (
 )
 from helpers.arithmetic.engine_room import (
     llama_cpp_cells,
+    llama_cpp_states,
     transformers_rows,
     vllm_blocks,
     vllm_hybrid_blocks,
     vllm_hybrid_page,
 )
+from helpers.arithmetic.experts import weights_read
 from helpers.arithmetic.footprint import (
     KVShape,
     MemoryBudget,
     decode_ceiling,
+    format_band,
     format_bytes,
     max_tokens,
     weights_bytes,
 )
 from helpers.arithmetic.layers import LayerKV
-from helpers.arithmetic.plan import Plan, spilled_speed, weights_read
+from helpers.arithmetic.plan import Plan, spilled_speed
 
 __all__ = [
     "Agent",
@@ -51,8 +54,10 @@ __all__ = [
     "decode_ceiling",
     "find_card",
     "find_model",
+    "format_band",
     "format_bytes",
     "llama_cpp_cells",
+    "llama_cpp_states",
     "max_tokens",
     "spilled_speed",
     "transformers_rows",

@@ -78,11 +78,11 @@ def bytes_of_agents(
     tokens, agents = require_count("tokens", tokens, least=0), require_count("agents", agents, least=0)
     if require_count("shared_prefix", shared_prefix, least=0) > tokens:
         raise ValueError(f"shared_prefix is {shared_prefix}; it must be at most tokens, {tokens}")
-    rows = sum(_bytes(layer, tokens, agents, shared_prefix, kv_format) for layer in shape.layers)
+    rows = sum(layer_bytes(layer, tokens, agents, shared_prefix, kv_format) for layer in shape.layers)
     return rows + agents * shape.fixed_bytes
 
 
-def _bytes(layer: LayerKV, tokens: int, agents: int, shared_prefix: int, kv_format: KVFormat) -> int:
+def layer_bytes(layer: LayerKV, tokens: int, agents: int, shared_prefix: int, kv_format: KVFormat) -> int:
     """Bytes of one layer, all agents together, its state left out."""
     rows = _rows(layer, tokens, agents, shared_prefix) * layer.token_bytes(kv_format)
     if not layer.stride:

@@ -14,6 +14,7 @@ from pathlib import Path
 from helpers.arithmetic.catalog import Model
 from helpers.arithmetic.fields import read_fields
 from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.parameters import parameters_of
 
 WHOLE = ("F64", "F32", "F16", "BF16")  # types in which an element is a parameter; packed ones hold several, and scales
 TELL = "so the parameters cannot be counted: say how many with --parameters, such as 8.2B"
@@ -24,7 +25,8 @@ def read_checkpoint(path: str | Path, n_params: int | None = None) -> Model:
 
     Args:
         path: the file or the folder.
-        n_params: parameters of the model; None counts them in the safetensors files beside the config.
+        n_params: parameters of the model; None counts them in the safetensors files beside the config or, if there are
+            none, from the config of a plain family.
 
     Raises:
         ValueError: in one line, if that is no config, its cache cannot be counted, or there is nothing to count.
@@ -32,6 +34,8 @@ def read_checkpoint(path: str | Path, n_params: int | None = None) -> Model:
     path = Path(path)
     config = path / "config.json" if path.is_dir() else path
     KVShape.from_config(config)  # refuses what is no config, or cannot be counted
+    if n_params is None and not any(config.parent.glob("*.safetensors*")):
+        n_params = parameters_of(config)
     if n_params is None:
         n_params = count_parameters(config)
     name = path.resolve().parent.name if path.name == "config.json" else path.resolve().stem

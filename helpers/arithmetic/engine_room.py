@@ -8,7 +8,8 @@ llama.cpp's source: ``llama_context``'s constructor pads the context to a multip
 cells for all sequences together. Otherwise each sequence gets a stream of its own with its share of the context, padded
 once more: four sequences and a context of 1,100 are 1,280 cells in one stream, or 320, and so 512, in each of four.
 ``llama_kv_cache_iswa`` gives the sliding layers ``window x (sequences if unified else 1) + batch`` cells, padded, and
-never more than the full ones have. Recurrent state and index rows lie in buffers of their own.
+never more than the full ones have. Recurrent state lies in a buffer of its own, all of it in float32, and so do index
+rows.
 
 vLLM's source: vllm/v1/core/kv_cache_utils.py. Layers of one kind make a group, or several of equal size; one block is a
 page in each layer of a group. So pages must be of equal size, and where full and sliding layers stand beside each
@@ -21,12 +22,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
+from helpers.arithmetic.families import FAMILIES, known_fields
+from helpers.arithmetic.fields import Fields
 from helpers.arithmetic.footprint import KVShape, require_count
 from helpers.arithmetic.layers import ROWLESS, KVFormat, LayerKV, row_bytes, split_format
 
 PADDING = 256  # cells
 BLOCK = 16  # tokens
+KERNELS = ("linear_conv_kernel_dim", "mamba_d_conv", "conv_L_cache")  # tokens that a convolution sees
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,46 @@ def llama_cpp_cells(
         )
         caches.append(_cells("sliding", sliding, kept, streams, kv_format, why))
     return caches
+
+
+@dataclass(frozen=True)
+class States:
+    """llama.cpp's recurrent buffer ("RS buffer size").
+
+    Attributes:
+        size: bytes in all.
+        copies: of each sequence's state: one, and one more for each token that is drafted.
+        why: the reason for the difference from ``KVShape.fixed_bytes``, in a sentence.
+    """
+
+    size: int
+    copies: int
+    why: str
+
+
+def llama_cpp_states(config: Any, sequences: int = 1, drafted: int = 0) -> States:
+    """llama.cpp's recurrent states, of as many sequences as it has slots (``--parallel``).
+
+    Source: ``llama_memory_recurrent``'s constructor and ``llama_hparams::n_embd_r`` and ``n_embd_s``: both tensors are
+    float32, and the window of a convolution leaves out the token that is being read.
+
+    Args:
+        config: as for ``KVShape.from_config``.
+        sequences: slots.
+        drafted: tokens that are drafted at most for each pass (``--spec-draft-n-max``).
+
+    Raises:
+        ValueError: if a number is out of range, or the model has no recurrent state with a convolution.
+    """
+    sequences, drafted = require_count("sequences", sequences, least=1), require_count("drafted", drafted, least=0)
+    fields = known_fields(config)
+    kernel = next((name for name in KERNELS if fields.get(name)), None)
+    if kernel is None or not KVShape.from_config(config).fixed_bytes:
+        raise fields.refusal("it has no recurrent state with a convolution", KERNELS)
+    one = {"dtype": "float32", "mamba_ssm_dtype": "float32", kernel: fields.count(kernel) - 1}
+    state = sum(layer.state for layer in FAMILIES[fields.model_type].rule(Fields({**fields.values, **one})))
+    why = "llama.cpp keeps states in float32, and of a convolution's window all but the token that is being read."
+    return States(sequences * (drafted + 1) * state, drafted + 1, why)
 
 
 def _cells(kind: str, layers: list[LayerKV], cells: int, streams: int, kv_format: KVFormat, why: str) -> Cells:

@@ -1,21 +1,26 @@
 """A plan as engines take it: for each the command or the file that runs it, or a line that says why it cannot.
 
 Options are those of the engines' own documentation, read in November 2026: vLLM's engine arguments, llama.cpp's
-``llama-server --help``, TensorRT-LLM's KvCacheConfig and TriAttentionKvCacheCompressionConfig, and the authors' vLLM
-plug-in. A test holds every one of them to a list of sources.
+``llama-server --help``, SGLang's server arguments, TensorRT-LLM's KvCacheConfig and
+TriAttentionKvCacheCompressionConfig, and the authors' vLLM plug-in. A test holds every one of them to a list of
+sources. A share of the card is that of the larger overhead: with the smaller one the engine has room to spare.
 """
 
 from __future__ import annotations
 
+import json
 import math
 
+from helpers.arithmetic.catalog import Yarn
 from helpers.arithmetic.fields import read_fields
 from helpers.arithmetic.plan import Plan
+from helpers.arithmetic.positions import llama_cpp_words, said_of, vllm_words, yarn_of
 
 INTERVAL = 128  # tokens between two compressions, the published default
 # What the formats of this course are called there; a format that is missing here cannot be chosen there.
 VLLM_FORMATS = {"fp16": "auto", "bf16": "auto", "fp8_e4m3": "fp8", "nvfp4": "nvfp4"}
 TENSORRT_LLM_FORMATS = VLLM_FORMATS
+SGLANG_FORMATS = {"fp16": "auto", "bf16": "auto", "fp8_e4m3": "fp8_e4m3"}
 LLAMA_CPP_FORMATS = {
     "fp32": "f32",
     "fp16": "f16",
@@ -24,35 +29,25 @@ LLAMA_CPP_FORMATS = {
     "q5_0": "q5_0",
     "q4_0": "q4_0",
 }
-STRETCHED = ("yarn", "linear", "dynamic")  # rotary positions that reach further than those the model was trained with
+NO_DRAFTS = "{}'s options for drafts are not listed here."
 
 
 def settings(plan: Plan) -> dict[str, str]:
     """What each engine needs to run the plan, in Markdown, by the engine's name."""
-    positions = positions_of(plan)
-    if positions is not None and plan.context > positions:
-        why = (
-            f"The model's config ends at {positions:,} positions, and this plan needs {plan.context:,}: no engine runs "
-            "it as it is. A longer context needs stretched rotary positions (YaRN); the model's own page says which."
-        )
-        return {"every engine": why}
-    return {"vLLM": _vllm(plan), "llama.cpp": _llama_cpp(plan), "TensorRT-LLM": _tensorrt_llm(plan)}
+    try:
+        yarn = yarn_of(plan)
+    except ValueError as error:
+        return {"every engine": str(error)}
+    said = {"every engine": said_of(plan, yarn)} if yarn else {}
+    return said | {
+        "vLLM": _vllm(plan, yarn),
+        "llama.cpp": _llama_cpp(plan, yarn),
+        "SGLang": _sglang(plan, yarn),
+        "TensorRT-LLM": _tensorrt_llm(plan),
+    }
 
 
-def positions_of(plan: Plan) -> int | None:
-    """The longest context that the model's config allows, in tokens; None where it does not say."""
-    fields = read_fields(plan.entry.config)
-    if fields.get("max_position_embeddings") is None:
-        return None
-    positions = fields.count("max_position_embeddings")
-    rotary = fields.nested("rope_scaling" if fields.get("rope_scaling") else "rope_parameters")
-    if (rotary.get("rope_type") or rotary.get("type")) in STRETCHED:
-        trained = rotary.get("original_max_position_embeddings") or positions
-        return max(positions, int(trained * (rotary.get("factor") or 1)))
-    return positions
-
-
-def _vllm(plan: Plan) -> str:
+def _vllm(plan: Plan, yarn: Yarn | None) -> str:
     if _maker(plan) == "Apple":
         return "vLLM itself does not run on Apple's GPUs; vllm-metal, a plug-in with options of its own, does."
     if refused := _cannot_store(plan, "vLLM", VLLM_FORMATS):
@@ -60,21 +55,37 @@ def _vllm(plan: Plan) -> str:
     options = [f"--max-model-len {plan.context}", f"--max-num-seqs {plan.sequences}"]
     options.append(f"--kv-cache-dtype {VLLM_FORMATS[plan.kv_format]}")
     # vLLM takes this share of the card, whatever it needs; its own 0.92 is too little for a plan that fits closely.
-    options.append(f"--gpu-memory-utilization {_share(plan.budget.total, plan.machine.memory)}")
+    options.append(f"--gpu-memory-utilization {_share(plan.budgets[1].total, plan.machine.driver_memory)}")
+    variables, stretching = vllm_words(plan, yarn) if yarn else ([], [])
+    options += stretching
     if plan.kept is None:
         options += ["--enable-prefix-caching"] if plan.shared_cache else []
-        return _command("vLLM", ["vllm serve MODEL", *options])
+        options += [f"--speculative-config '{json.dumps(_vllm_drafts(plan))}'"] if plan.draft_tokens else []
+        return _command(_vllm_name(plan), [*variables, "vllm serve MODEL", *options])
+    if plan.draft_tokens:
+        return "vLLM cannot do both, as far as this course knows: its TriAttention plug-in says nothing of drafts."
     if plan.shared_cache:
         return "vLLM cannot do both: its TriAttention plug-in needs prefix caching off, and this plan shares a prefix."
     if plan.kept <= INTERVAL:
         return _no_budget(plan, "vLLM's TriAttention plug-in")
-    variables = [f"TRIATTN_RUNTIME_KV_BUDGET={plan.kept - INTERVAL}", "TRIATTN_RUNTIME_SPARSE_STATS_PATH=MODEL.pt"]
+    variables += [f"TRIATTN_RUNTIME_KV_BUDGET={plan.kept - INTERVAL}", "TRIATTN_RUNTIME_SPARSE_STATS_PATH=MODEL.pt"]
     options += ["--no-enable-prefix-caching", "--enforce-eager", "--max-num-batched-tokens 1024"]
     name = "vLLM, with the TriAttention plug-in of its authors (MODEL.pt holds its statistics of this model)"
     return _command(name, [*variables, "vllm serve MODEL", *options])
 
 
-def _llama_cpp(plan: Plan) -> str:
+def _vllm_drafts(plan: Plan) -> dict[str, str | int]:
+    count = {"num_speculative_tokens": plan.draft_tokens}
+    if plan.second_model is not None:
+        return {"method": "draft_model", "model": "DRAFT"} | count
+    return {"method": "mtp" if plan.predicting else "ngram"} | count
+
+
+def _vllm_name(plan: Plan) -> str:
+    return "vLLM (DRAFT is the second model)" if plan.draft_tokens and plan.second_model is not None else "vLLM"
+
+
+def _llama_cpp(plan: Plan, yarn: Yarn | None) -> str:
     if refused := _cannot_store(plan, "llama.cpp", LLAMA_CPP_FORMATS):
         return refused
     if plan.kept is not None:
@@ -84,14 +95,27 @@ def _llama_cpp(plan: Plan) -> str:
         )
     if plan.shared_cache:
         return "llama.cpp keeps a shared prefix once for each sequence; this plan, which counts it once, it cannot run."
+    if yarn and "mrope_section" in yarn.parameters:
+        return (
+            "llama.cpp has options for YaRN, and nothing says that they stretch this model's three kinds of positions."
+        )
     name = LLAMA_CPP_FORMATS[plan.kv_format]
     options = [f"--ctx-size {plan.context * plan.sequences}", f"--parallel {plan.sequences}"]
     options += [f"--cache-type-k {name} --cache-type-v {name}", "--flash-attn on"]  # quantized V needs flash attention
-    options += ["--gpu-layers all", "--cache-ram 0", "--no-context-shift"]
+    options += ["--gpu-layers all", "--cache-ram 0", "--no-context-shift", *(llama_cpp_words(yarn) if yarn else [])]
+    options += _llama_cpp_drafts(plan) if plan.draft_tokens else []
     command = _command(
         "llama.cpp (its context is that of all sequences together)", ["llama-server -m MODEL.gguf", *options]
     )
     return f"{command}\n\n{_two_caches(plan)}"
+
+
+def _llama_cpp_drafts(plan: Plan) -> list[str]:
+    if plan.second_model is not None:
+        return ["--spec-type draft-simple --model-draft DRAFT.gguf", f"--spec-draft-n-max {plan.draft_tokens}"]
+    if plan.predicting is not None:
+        return ["--spec-type draft-mtp", f"--spec-draft-n-max {plan.draft_tokens}"]
+    return ["--spec-type ngram-simple", f"--spec-ngram-simple-size-m {plan.draft_tokens}"]
 
 
 def _two_caches(plan: Plan) -> str:
@@ -103,9 +127,30 @@ def _two_caches(plan: Plan) -> str:
     )
 
 
+def _sglang(plan: Plan, yarn: Yarn | None) -> str:
+    if _maker(plan) == "Apple":
+        return "SGLang's options here are those for NVIDIA's and AMD's cards."
+    if refused := _cannot_store(plan, "SGLang", SGLANG_FORMATS):
+        return refused
+    if plan.kept is not None:
+        return "SGLang evicts no tokens inside a thought; what it evicts are prefixes that nobody uses at the moment."
+    if plan.draft_tokens:
+        return NO_DRAFTS.format("SGLang")
+    if yarn:
+        return "SGLang reads stretched positions in config.json; an option of its own for them is not listed here."
+    options = [f"--context-length {plan.context}", f"--max-running-requests {plan.sequences}"]
+    options.append(f"--kv-cache-dtype {SGLANG_FORMATS[plan.kv_format]}")
+    # What is static there are weights and cache, without the rest. It shares prefixes by itself.
+    static = plan.weights + plan.second + plan.cache
+    options.append(f"--mem-fraction-static {_share(static, plan.machine.driver_memory)}")
+    return _command("SGLang", ["python -m sglang.launch_server", "--model-path MODEL", *options])
+
+
 def _tensorrt_llm(plan: Plan) -> str:
     if _maker(plan) != "NVIDIA":
         return "TensorRT-LLM runs on NVIDIA's cards alone."
+    if plan.draft_tokens:
+        return NO_DRAFTS.format("TensorRT-LLM")
     if refused := _cannot_store(plan, "TensorRT-LLM", TENSORRT_LLM_FORMATS):
         return refused
     if plan.kept is not None and (refused := _cannot_compress(plan)):
@@ -117,7 +162,7 @@ def _tensorrt_llm(plan: Plan) -> str:
         "kv_cache_config:",
         f"  dtype: {TENSORRT_LLM_FORMATS[plan.kv_format]}",
         f"  enable_block_reuse: {str(plan.shared_cache > 0).lower()}",
-        f"  free_gpu_memory_fraction: {_share(plan.cache, plan.cache + plan.spare)}",
+        f"  free_gpu_memory_fraction: {_share(plan.cache, plan.cache + plan.spare[0])}",
     ]
     if plan.kept is not None:
         lines += _compression(plan)
@@ -144,7 +189,7 @@ def _cannot_compress(plan: Plan) -> str | None:
     """Why TensorRT-LLM does not evict under this plan, or None if it does."""
     heads = read_fields(plan.entry.config).get("num_attention_heads")
     group = heads // plan.shape.n_kv_heads if heads else None
-    if plan.machine.name != "B200":
+    if plan.machine.name not in ("B200", "B300"):
         return f"TensorRT-LLM evicts on Blackwell's B200 and B300 alone, and the card is {plan.machine.name}."
     if TENSORRT_LLM_FORMATS[plan.kv_format] != "auto":
         return f"TensorRT-LLM evicts rows of 16 bits alone, and these are {plan.kv_format}."

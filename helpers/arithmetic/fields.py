@@ -160,8 +160,13 @@ def read_fields(config: Any) -> Fields:
         (values[name] for name in NESTED if isinstance(values.get(name), dict) and values[name]), None
     ):
         outer = {name: values.get(name) for name in ("model_type", "dtype", "torch_dtype", "architectures")}
-        values = {name: value for name, value in outer.items() if value is not None} | nested
+        tied = {name: values.get(name) for name in ("tie_word_embeddings",)}  # the whole model's word counts
+        values = _given(outer) | nested | _given(tied)
     return Fields(values)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

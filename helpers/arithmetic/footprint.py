@@ -176,6 +176,15 @@ def format_bytes(n: float) -> str:
     return f"{n:,.0f} B" if unit == 1 else f"{n / unit:,.1f} {name}"
 
 
+def format_band(low: float, high: float) -> str:
+    """Two sizes as a range, in one unit where the lower fills half of it; one size where they read the same."""
+    unit, name = binary_unit(high)
+    first, last = format_bytes(low), format_bytes(high)
+    if first == last:
+        return last
+    return f"{low / unit:,.1f} to {last}" if unit > 1 and low >= unit / 2 else f"{first} to {last}"
+
+
 def binary_unit(n: float) -> tuple[int, str]:
     """The largest unit of 1024 to some power that ``n`` bytes fill at least once: its bytes and its name."""
     return next(((unit, name) for unit, name in _UNITS if abs(n) >= unit), (1, "B"))

@@ -45,6 +45,32 @@ def take_in(slots: Slots, new: Sequence[int], way: str) -> tuple[Slots, int]:
     return taken + waiting, 0
 
 
+def mask_by_age(slots: Slots, n_new: int, window: int | None = None) -> list[list[bool]]:
+    """Which slots each of the newest tokens may see, the oldest of them first: what was there before, and itself.
+
+    Args:
+        slots: the row after the newest tokens came.
+        n_new: tokens that came in the last step, all at once.
+        window: how many of the latest tokens may be seen; None for all.
+    """
+    newest = sorted(token for token in slots if token is not None)[-n_new:]
+    return [
+        [row is not None and row <= token and (window is None or row > token - window) for row in slots]
+        for token in newest
+    ]
+
+
+def mask_by_place(slots: Slots, n_new: int, window: int | None = None) -> list[list[bool]]:
+    """The same as an engine has it that takes a row's place for its age; holes do not count as places."""
+    rows = [token for token in slots if token is not None]
+    masks = []
+    for token in sorted(rows)[-n_new:]:
+        end = rows.index(token) + 1
+        seen = set(rows[max(0, end - window) if window else 0 : end])
+        masks.append([row in seen for row in slots])
+    return masks
+
+
 def broken_habits(slots: Slots, n_new: int, window: int, block_size: int = 8) -> list[str]:
     """What goes wrong for an engine that takes a row's place for its age; an empty list if nothing does.
 
@@ -57,11 +83,8 @@ def broken_habits(slots: Slots, n_new: int, window: int, block_size: int = 8) ->
     rows = [token for token in slots if token is not None]
     by_age = sorted(rows)
     newest, last = by_age[-1], by_age[-n_new:]
-    seen_by_place = {token: set(rows[: rows.index(token) + 1]) for token in last}
     checks = {
-        "mask of a step with several tokens": all(
-            seen_by_place[token] == {row for row in rows if row <= token} for token in last
-        ),
+        "mask of a step with several tokens": mask_by_place(slots, n_new) == mask_by_age(slots, n_new),
         "sliding window": set(rows[-window:]) == {row for row in rows if row > newest - window},
         "protecting the latest rows": set(rows[-window:]) == set(by_age[-window:]),
         "taking back the newest tokens": set(rows[-n_new:]) == set(last),

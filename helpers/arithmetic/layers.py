@@ -34,6 +34,9 @@ class LayerKV:
         stride: where it is not 0, the layer keeps beside its window one more key row, and its index row, for every
             ``stride`` tokens together (DeepSeek-V4).
         state: bytes of recurrent and convolution state of one sequence, which do not grow.
+        reads: rows per KV head that a new token reads at most, where attention is sparse; None where it reads all that
+            are kept. With ``stride`` it counts rows that several tokens share; the window is read besides.
+        source: where the kind is ``shared``, the number of the earlier layer whose rows this one reads.
     """
 
     kind: str
@@ -44,6 +47,8 @@ class LayerKV:
     index_dim: int = 0
     stride: int = 0
     state: int = 0
+    reads: int | None = None
+    source: int | None = None
 
     @property
     def grows(self) -> bool:
@@ -73,6 +78,23 @@ class LayerKV:
         """Bytes of the layer's rows after ``tokens`` tokens of one sequence, its state left out."""
         shared = tokens // self.stride * self.shared_row_bytes(kv_format) if self.stride else 0
         return self.rows(tokens) * self.token_bytes(kv_format) + shared
+
+    def read_bytes(self, tokens: int, kv_format: KVFormat = "fp16") -> int:
+        """Bytes of the rows that a new token reads after ``tokens`` tokens, its state left out.
+
+        All that are kept, but for sparse attention: every index row, and the rows that they pick.
+        """
+        if self.reads is None:
+            return self.bytes(tokens, kv_format)
+        *pair, index_format = split_format(kv_format, index=True)
+        if not self.stride:
+            index = self.rows(tokens) * row_bytes(self.index_dim, index_format)
+            plain = self.token_bytes(kv_format) - row_bytes(self.index_dim, index_format)
+            return index + min(self.rows(tokens), self.reads) * plain
+        shared = tokens // self.stride
+        row = self.n_kv_heads * row_bytes(self.k_dim, pair[0])
+        picked = shared * row_bytes(self.index_dim, index_format) + min(shared, self.reads) * row
+        return self.rows(tokens) * self.token_bytes(kv_format) + picked
 
     def bytes_per_token(self, kv_format: KVFormat = "fp16") -> float:
         """Bytes that a token costs on average before a window is full; a whole number unless tokens share rows."""

@@ -1,20 +1,35 @@
-"""A plan for one machine: what has to fit, whether it fits, how fast it can be at best, and the verdict in words."""
+"""A plan for one machine: what has to fit, whether it fits, how fast it can be at best, and the verdict in words.
+
+Nobody knows beforehand what an engine takes beside weights and cache. So the overhead is a band, and every answer that
+depends on it is one too: from the case with the most of it to that with the least.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from helpers.arithmetic.agents import bytes_of_agents
 from helpers.arithmetic.catalog import Card, GiB, Model, find_card, find_model
-from helpers.arithmetic.fields import Fields, read_fields
-from helpers.arithmetic.footprint import KVShape, MemoryBudget, decode_ceiling, format_bytes, weights_bytes
+from helpers.arithmetic.drafting import predicting_shape, tokens_per_pass
+from helpers.arithmetic.experts import weights_read
+from helpers.arithmetic.footprint import (
+    KVShape,
+    MemoryBudget,
+    decode_ceiling,
+    format_band,
+    format_bytes,
+    max_tokens,
+    weights_bytes,
+)
+from helpers.arithmetic.reading import cache_read
 
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # how families name their number of experts
-OF_EXPERTS = re.compile(r"(^|_)(num|n)_.*expert|^moe_(k|topk|top_k)$")  # names of such numbers, known here or not
 STEPS = 64  # slices of a sum over tokens; time per token is nearly straight within each
+# What calculators on the web put there (0.5 to 1.5 GB, one says 0.2); no primary source measured it. What was measured
+# stands beside it on a plan's page.
+OVERHEAD = (0.5 * GiB, 1.5 * GiB)
+FITS, PERHAPS, TOO_LARGE = "fits", "fits only if the overhead is small", "does not fit"
 
 
 @dataclass(frozen=True)
@@ -29,13 +44,18 @@ class Plan:
         context: tokens of each sequence when it is full.
         sequences: sequences at the same time.
         shared_prefix: tokens at the start that all sequences have in common and keep once; capped by the context.
-        second_model: a helper beside it, in Q4_K_M, with one sequence of the same context; None for none.
-        overhead: bytes for everything else.
+        second_model: a helper beside it, in Q4_K_M, with one sequence of the same context; None for none. With
+            ``draft_tokens`` it drafts, and has a sequence for each.
+        overhead: bytes for everything else: from the least to the most, or one number.
         wanted: tokens per second and sequence below which it is of no use.
         kept: tokens at most in each sequence's cache, the rest being evicted and their blocks given back; None for all.
+        draft_tokens: tokens that are guessed for each pass: by the second model, or without one by the model's own
+            layers for it, or by looking them up in the text.
+        acceptance: the share of guesses that is accepted, from 0 to 1.
 
     Raises:
-        ValueError: if tokens are to be evicted from a model that does not keep every token in every layer.
+        ValueError: if tokens are to be evicted from a model that does not keep every token in every layer, or the
+            overhead or the drafts are out of range.
     """
 
     model: str | Model
@@ -46,11 +66,18 @@ class Plan:
     sequences: int = 1
     shared_prefix: int = 0
     second_model: str | None = None
-    overhead: float = 0.75 * GiB
+    overhead: float | tuple[float, float] = OVERHEAD
     wanted: float = 5.0
     kept: int | None = None
+    draft_tokens: int = 0
+    acceptance: float = 0.7
 
     def __post_init__(self) -> None:
+        band = self.overhead if isinstance(self.overhead, tuple) else (self.overhead, self.overhead)
+        if len(band) != 2 or not 0 <= band[0] <= band[1]:
+            raise ValueError(f"overhead is {self.overhead!r}; it must be bytes, or a pair (least, most) of 0 or more")
+        object.__setattr__(self, "overhead", band)
+        tokens_per_pass(self.draft_tokens, self.acceptance)  # refuses what is out of range
         if self.kept is not None and {layer.kind for layer in self.shape.layers} != {"full"}:
             raise ValueError(f"kept is {self.kept:,}; {self.entry.name} has layers that do not keep every token anyway")
 
@@ -64,6 +91,12 @@ class Plan:
         """The shape of the model's cache."""
         return KVShape.from_config(self.entry.config)
 
+    @cached_property
+    def predicting(self) -> KVShape | None:
+        """What the model's own layers for drafts keep, or None if they do not draft."""
+        drafts_itself = self.draft_tokens and self.second_model is None
+        return predicting_shape(self.entry.config) if drafts_itself else None
+
     @property
     def machine(self) -> Card:
         """The card's data sheet."""
@@ -76,7 +109,11 @@ class Plan:
 
     @cached_property
     def cache(self) -> int:
-        """Bytes of all sequences' caches, a shared prefix once."""
+        """Bytes of all sequences' caches, a shared prefix once.
+
+        With drafts the rows of the layers that make them, and a recurrent state more for each drafted token: a wrong
+        one is undone by going back to the state before it. (Both as llama.cpp logs them.)
+        """
         return self._cache_of(self.sequences)
 
     @cached_property
@@ -93,34 +130,78 @@ class Plan:
             return 0.0
         helper = find_model(self.second_model)
         shape = KVShape.from_config(helper.config)
-        cache = shape.bytes(self.context, kv_format=self.kv_format) + shape.fixed_bytes
+        sequences = self.sequences if self.draft_tokens else 1
+        cache = shape.bytes(self.context, sequences, self.kv_format) + sequences * shape.fixed_bytes
         return weights_bytes(helper.n_params, "q4_k_m") + cache
 
     @property
-    def budget(self) -> MemoryBudget:
-        """The three terms; the second model counts as weights, and the cache is what a sequence costs on average."""
-        return MemoryBudget(self.overhead, self.weights + self.second, self.cache / self.sequences, self.sequences)
+    def budgets(self) -> tuple[MemoryBudget, MemoryBudget]:
+        """The three terms, with the least overhead and with the most.
+
+        The second model counts as weights, and the cache is what a sequence costs on average.
+        """
+        least, most = (
+            MemoryBudget(size, self.weights + self.second, self.cache / self.sequences, self.sequences)
+            for size in self.overhead
+        )
+        return least, most
 
     @property
-    def spare(self) -> float:
-        """Bytes of the card that stay free; negative if it does not fit."""
-        return self.machine.memory - self.budget.total
+    def spare(self) -> tuple[float, float]:
+        """Bytes free of what the driver shows, with the most overhead and the least; negative if it does not fit."""
+        least, most = self.budgets
+        memory = self.machine.driver_memory
+        return memory - most.total, memory - least.total
 
     @property
-    def fits(self) -> bool:
-        """True if everything fits."""
-        return self.spare >= 0
+    def fits(self) -> str:
+        """``FITS``, ``PERHAPS`` or ``TOO_LARGE``, once a unified machine's GPU has been told that it may use more."""
+        return FITS if self.spare[0] >= 0 else PERHAPS if self.spare[1] >= 0 else TOO_LARGE
 
-    def speed(self, tokens: int) -> float:
+    @property
+    def fits_untold(self) -> bool:
+        """True if everything fits into what the GPU may use before anybody tells it more, with the most overhead."""
+        return self.budgets[1].total <= self.machine.default_memory
+
+    @property
+    def room(self) -> tuple[float, float]:
+        """Tokens of each sequence that fit beside the rest, with the most overhead and with the least.
+
+        A shared prefix, tokens to be evicted and drafts are left out: so many that each keeps for itself.
+        """
+        free = [self.machine.driver_memory - budget.overhead - budget.weights for budget in self.budgets]
+        least, most = (max_tokens(size, self.shape, self.sequences, self.kv_format) for size in reversed(free))
+        return least, most
+
+    def speed(self, tokens: int, *, cascade: bool = False, same_experts: bool = False) -> float:
         """At most so many tokens per second for each sequence, when each holds ``tokens`` tokens.
 
-        Every step reads the weights in use once for all sequences, and each sequence's whole cache: sharing a prefix
-        saves memory, not reading.
+        A pass reads the weights in use once for all sequences, and of each sequence's cache what attention reads of it:
+        sharing a prefix saves memory, not reading, unless the kernel is made for it.
+
+        Args:
+            tokens: of each sequence.
+            cascade: whether the rows of a shared prefix are read once for all sequences.
+            same_experts: whether all tokens of a pass choose the same experts; all different ones if not, as far as
+                there are so many. What happens lies between.
         """
-        read = weights_read(self.entry, self.sequences) / self.entry.n_params * self.weights
+        checked = self.draft_tokens + 1  # tokens of a sequence that a pass reads
+        in_use = weights_read(self.entry, 1 if same_experts else self.sequences * checked)
+        read = in_use / self.entry.n_params * self.weights + self._drafts_read(tokens)
         rows = self._alive(tokens)
-        kv_bytes = self.shape.bytes(rows, self.sequences, self.kv_format) + self.sequences * self.shape.fixed_bytes
-        return decode_ceiling(self.machine.bandwidth, read, kv_bytes)
+        once = min(self.shared_prefix, rows) if cascade else 0
+        kv_bytes = cache_read(self.shape, rows, self.sequences, self.kv_format, read_once=once)
+        passes = decode_ceiling(self.machine.bandwidth, read, kv_bytes)
+        return passes * tokens_per_pass(self.draft_tokens, self.acceptance)
+
+    def _drafts_read(self, tokens: int) -> float:
+        """Bytes read to draft: a second model's for each token, or the rows of the layers that predict."""
+        if self.draft_tokens and self.second_model is not None:
+            drafter = replace(self, model=self.second_model, weight_format="q4_k_m", second_model=None, draft_tokens=0)
+            return self.draft_tokens * self.machine.bandwidth / drafter.speed(tokens)
+        if self.predicting is None:
+            return 0.0
+        return self.draft_tokens * cache_read(self.predicting, self._alive(tokens), self.sequences, self.kv_format)
 
     def seconds(self, n_tokens: int, start: int = 0) -> float:
         """At least so many seconds for a sequence to decode ``n_tokens`` more, from ``start`` tokens on."""
@@ -131,7 +212,9 @@ class Plan:
 
     def _cache_of(self, sequences: int) -> int:
         tokens = self._alive(self.context)
-        return bytes_of_agents(self.shape, tokens, sequences, min(self.shared_prefix, tokens), self.kv_format)
+        rows = tokens, sequences, min(self.shared_prefix, tokens), self.kv_format
+        drafts = 0 if self.predicting is None else bytes_of_agents(self.predicting, *rows)
+        return bytes_of_agents(self.shape, *rows) + drafts + sequences * self.draft_tokens * self.shape.fixed_bytes
 
     @property
     def usable(self) -> bool:
@@ -141,48 +224,20 @@ class Plan:
     @property
     def verdict(self) -> str:
         """Fits or not, usable or not, in one sentence."""
-        if not self.fits:
-            return f"It does not fit: {format_bytes(-self.spare)} too much"
+        least, most = self.spare
+        if self.fits == TOO_LARGE:
+            return f"It does not fit: {format_band(-most, -least)} too much"
         speed = f"at most {self.speed(self.context):,.1f} tokens/s in each sequence at full context"
-        word = "is usable" if self.usable else "is not usable"
-        return f"It fits, with {format_bytes(self.spare)} to spare, and {word}: {speed}"
-
-
-def weights_read(model: Model, sequences: int = 1) -> int:
-    """Parameters read to decode one token of each sequence: all, but for experts that no sequence chooses.
-
-    In a mixture of experts each token chooses a few per layer; several sequences may all choose different ones.
-
-    Raises:
-        ValueError: if the config names the experts or their sizes in a way that is not known here, or not all of its
-            layers can have them.
-    """
-    fields = read_fields(model.config)
-    n_experts = next((n for n in EXPERTS if fields.get(n)), None)
-    if n_experts is None:
-        _require_dense(fields)
-        return model.n_params
-    idle = max(0, fields.count(n_experts) - sequences * fields.count("num_experts_per_tok", "num_experts_per_token"))
-    width = fields.count("moe_intermediate_size" if fields.get("moe_intermediate_size") else "intermediate_size")
-    one_expert = 3 * fields.count("hidden_size") * width
-    layers = fields.count("num_hidden_layers") - (fields.get("first_k_dense_replace") or 0)
-    read = model.n_params - layers * idle * one_expert
-    if read <= 0:
-        raise fields.refusal("it has experts in some of its layers alone, which ones is not known here", [n_experts])
-    return read
-
-
-def _require_dense(fields: Fields) -> None:
-    """Raise if a field tells of experts that nobody counted: all their weights are not read for a token."""
-    nested = [value for value in fields.values.values() if isinstance(value, dict)]
-    unclear = [
-        name
-        for values in (fields.values, *nested)
-        for name, value in values.items()
-        if OF_EXPERTS.search(name) and (isinstance(value, list) or isinstance(value, int) and value > 1)
-    ]
-    if unclear:
-        raise fields.refusal(f"its experts have names that are not known here, {', '.join(unclear)}")
+        word = f"is usable: {speed}" if self.usable else f"is not usable: {speed}"
+        held_back = self.machine.default_memory < self.machine.driver_memory and not self.fits_untold
+        told = ", once the GPU has been told that it may use more than it may by default" if held_back else ""
+        if self.fits == PERHAPS:
+            small, large = map(format_bytes, self.overhead)
+            return (
+                f"It fits only if the overhead is small{told}, with {format_bytes(most)} to spare at {small} of it and "
+                f"{format_bytes(-least)} too much at {large}, and {word}"
+            )
+        return f"It fits{told}, with {format_band(least, most)} to spare, and {word}"
 
 
 def sum_over_tokens(function: Callable[[int], float], n_tokens: int, start: int = 0) -> float:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, WEIGHT_BITS, Model, find_model
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, WEIGHT_BITS, GiB, Model, find_model
 from helpers.arithmetic.checkpoint import read_checkpoint
 from helpers.arithmetic.engine_settings import settings
-from helpers.arithmetic.plan import Plan
+from helpers.arithmetic.experts import weights_read
+from helpers.arithmetic.plan import OVERHEAD, Plan
 from helpers.arithmetic.plan_report import report
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
@@ -37,7 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         text = json.dumps(figures(plan), indent=2) if options.json else report(plan)
     except ValueError as error:
         parser.error(str(error))
-    print(text)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader, such as head, has had enough; Python would flush once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -60,7 +67,10 @@ def plan_of(options: argparse.Namespace) -> Plan:
         options.context,
         options.sequences,
         options.shared_prefix,
+        overhead=options.overhead,
         kept=options.kept,
+        draft_tokens=options.draft_tokens,
+        acceptance=options.acceptance,
     )
     _ = plan.machine  # refuses an unknown card
     return plan
@@ -88,7 +98,11 @@ def model_of(name: str, n_params: int | None = None) -> str | Model:
 
 
 def figures(plan: Plan) -> dict[str, Any]:
-    """The plan's figures for other programs; sizes are bytes, the speed is a ceiling in tokens per second."""
+    """The plan's figures for other programs; sizes are bytes, speeds are ceilings in tokens per second.
+
+    What depends on the overhead is a pair: overhead and total from the least to the most, spare and room (tokens that
+    fit in each sequence; null for any number) with the most overhead and with the least.
+    """
     return {
         "model": plan.entry.name,
         "parameters": plan.entry.n_params,
@@ -99,14 +113,22 @@ def figures(plan: Plan) -> dict[str, Any]:
         "sequences": plan.sequences,
         "shared_prefix": plan.shared_prefix,
         "kept": plan.kept,
-        "overhead": round(plan.overhead),
+        "draft_tokens": plan.draft_tokens,
+        "acceptance": plan.acceptance,
+        "overhead": [round(size) for size in plan.overhead],
         "weights": round(plan.weights),
         "cache": plan.cache,
-        "total": round(plan.budget.total),
-        "memory": plan.machine.memory,
-        "spare": round(plan.spare),
+        "total": [round(budget.total) for budget in plan.budgets],
+        "memory": plan.machine.driver_memory,
+        "default_memory": plan.machine.default_memory,
+        "spare": [round(size) for size in plan.spare],
         "fits": plan.fits,
+        "fits_untold": plan.fits_untold,
+        "room": [None if tokens == math.inf else tokens for tokens in plan.room],
+        "weights_read": weights_read(plan.entry),
         "speed": round(plan.speed(plan.context), 3),
+        "speed_with_cascade_attention": round(plan.speed(plan.context, cascade=True), 3),
+        "speed_with_the_same_experts": round(plan.speed(plan.context, same_experts=True), 3),
         "usable": plan.usable,
         "verdict": plan.verdict,
         "settings": settings(plan),
@@ -128,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--parameters", metavar="N", type=_parameters, help="of a model of your own whose weights are not here: 8.2B"
     )
+    parser.add_argument(
+        "--overhead", metavar="GIB", type=_band, default=OVERHEAD, help="GiB for the rest, 0.8 or a band, 0.5-1.5"
+    )
+    parser.add_argument("--draft-tokens", metavar="N", type=_count(0), default=0, help="tokens guessed for each pass")
+    parser.add_argument("--acceptance", metavar="A", type=_share, default=0.7, help="share of guesses accepted: 0.7")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     return parser
 
@@ -144,6 +171,20 @@ def _count(least: int) -> Callable[[str], int]:
         return int(digits)
 
     return count
+
+
+def _band(text: str) -> tuple[float, float]:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)
+    least, most = (float(found[1]), float(found[2] or found[1])) if found else (1.0, 0.0)
+    if not least <= most < 10**6:
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it may be GiB such as 0.8, or from least to most, 0.5-1.5")
+    return least * GiB, most * GiB
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0|1|[01]?\.\d+", text) or not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a share from 0 to 1, such as 0.7")
+    return float(text)
 
 
 def _parameters(text: str) -> int:

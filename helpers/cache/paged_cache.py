@@ -153,6 +153,10 @@ class PagedCache(Cache):
         heads = torch.arange(rows.shape[1], device=rows.device)[None, :, None]
         return self.token_of_slot[layer][rows, heads].long()
 
+    def slot_index(self, layer: int) -> torch.Tensor:
+        """Where each row alive lies: its slot in the pool, ``[batch, n_kv_heads, alive]``, in the order of the text."""
+        return self._rows(layer)
+
     @in_any_mode
     def evict(self, keep: torch.Tensor, layer: int | None = None) -> None:
         """Mark all rows dead but those to keep. No block comes back by this, and no row moves.

@@ -23,6 +23,7 @@ def chat(
     on_token: Callable[[str], None] | None = None,
     max_new_tokens: int = 256,
     compressor: Compressor | None = None,
+    on_step: Callable[[Trace], None] | None = None,
 ) -> str:
     """Ask a chat model and get its reply; asked again with the same cache, it remembers what was said.
 
@@ -33,6 +34,7 @@ def chat(
         on_token: called with each new piece of the reply, as soon as its characters are whole.
         max_new_tokens: 1 or more; a reply that is not done by then is cut off, and the conversation can go on.
         compressor: evicts rows while the reply grows; what was in the cache before it counts as prompt.
+        on_step: as for ``generate``; what the turn reads first is ``turn_ids``.
 
     Returns:
         The reply, without the token that ends it.
@@ -42,7 +44,7 @@ def chat(
         OutOfBlocks: as ``generate``. The turn is then lost in part: begin again with an empty cache.
     """
     ids = turn_ids(loaded, question, is_first=cache.get_seq_length() == 0)
-    stream = _Stream(loaded.tokenizer, on_token)
+    stream = _Stream(loaded.tokenizer, on_token, on_step)
     trace = generate(loaded.model, ids, cache, compressor, max_new_tokens, on_step=stream)
     said = trace.tokens[0]
     if said[-1] not in end_tokens(loaded.model):  # cut off: its last token has not been read yet
@@ -70,13 +72,17 @@ def turn_ids(loaded: Loaded, question: str, is_first: bool) -> torch.Tensor:
 class _Stream:
     """Follows a run as ``on_step`` and passes on its text piece by piece, in whole characters."""
 
-    def __init__(self, tokenizer: Any, on_token: Callable[[str], None] | None) -> None:
-        self.tokenizer, self.on_token, self.text = tokenizer, on_token, ""
+    def __init__(
+        self, tokenizer: Any, on_token: Callable[[str], None] | None, on_step: Callable[[Trace], None] | None
+    ) -> None:
+        self.tokenizer, self.on_token, self.on_step, self.text = tokenizer, on_token, on_step, ""
 
     def __call__(self, trace: Trace) -> None:
         self._whole = self.tokenizer.decode(trace.tokens[0], skip_special_tokens=True)
         if not self._whole.endswith(HALF_A_CHARACTER):
             self._pass_on()
+        if self.on_step is not None:
+            self.on_step(trace)
 
     def finish(self) -> None:
         """Pass on what is left where a reply was cut off within a character."""

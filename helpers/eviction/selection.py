@@ -42,12 +42,29 @@ def select(scores: torch.Tensor, count: int, selection: str) -> torch.Tensor:
     Returns:
         ``[n_layers, batch, n_kv_heads, count]``.
     """
-    wide = scores.shape
+    best_first = _best_first(scores, selection)
+    return best_first[..., :count].sort(dim=-1).values.expand(*scores.shape[:-1], -1)
+
+
+def ranks(scores: torch.Tensor, selection: str) -> torch.Tensor:
+    """The order in which rows stay: ``select`` keeps a row if and only if its rank is below the count, for any count.
+
+    Args:
+        scores: ``[n_layers, batch, n_kv_heads, rows]``, as for ``select``.
+        selection: one of ``SELECTIONS``.
+
+    Returns:
+        ``[n_layers, batch, n_kv_heads, rows]``, 0 for the best; 1 in place of layers or heads that choose together.
+    """
+    return _best_first(scores, selection).argsort(dim=-1)
+
+
+def _best_first(scores: torch.Tensor, selection: str) -> torch.Tensor:
+    """Places of the rows, the best first; 1 in place of the layers or heads that choose together."""
     if selection in ("shared", "per_head"):
         scores = scores.mean(0, keepdim=True)
     if selection == "shared":
         scores = scores.amax(2, keepdim=True)
     if selection == "union":
         scores = scores.amax((0, 2), keepdim=True)
-    best_first = scores.sort(dim=-1, descending=True, stable=True).indices
-    return best_first[..., :count].sort(dim=-1).values.expand(*wide[:-1], -1)
+    return scores.sort(dim=-1, descending=True, stable=True).indices

@@ -236,7 +236,7 @@ def main() -> None:
     """Run from the command line, print and save."""
     parser = new_parser("card_limit", __doc__, for_gpu=True)
     parser.add_argument("--cap", type=float, default=CAP, help="GiB")
-    parser.add_argument("--model", default=MODEL, help="a model of helpers/arithmetic/catalog.py")
+    parser.add_argument("--model", default=MODEL, help="a model of helpers/arithmetic/catalog")
     parser.add_argument("--weights", type=float, help=f"GiB of its weights; else what {WEIGHT_FORMAT} takes")
     parser.add_argument("--tokens", type=int, default=TOKENS)
     parser.add_argument("--budget", type=int, default=BUDGET)

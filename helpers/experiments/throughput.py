@@ -267,7 +267,7 @@ def run(plan: Plan, device: str, command: str, reader: str | None = None) -> dic
 def main() -> None:
     """Run from the command line, print and save."""
     parser = new_parser("throughput", __doc__, for_gpu=True)
-    parser.add_argument("--shape", default=SHAPE, help="a model of helpers/arithmetic/catalog.py")
+    parser.add_argument("--shape", default=SHAPE, help="a model of helpers/arithmetic/catalog")
     parser.add_argument("--tokens", type=int, default=TOKENS)
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
     parser.add_argument("--interval", type=int, default=INTERVAL)

@@ -98,7 +98,7 @@ def main() -> None:
     """Run from the command line, print and save."""
     parser = new_parser("walls", __doc__, for_gpu=True)
     parser.add_argument(
-        "--shape", default="Qwen3-8B", help="a model of helpers/arithmetic/catalog.py, of which one layer is taken"
+        "--shape", default="Qwen3-8B", help="a model of helpers/arithmetic/catalog, of which one layer is taken"
     )
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
     options = parser.parse_args()

@@ -18,6 +18,7 @@ LOOKS = {
     "second model": (GREEN, ".."),
     "shared prefix": (BLUE, "xx"),
     "KV cache": (SKY, "//"),
+    "more overhead": (GREY, "\\\\"),
 }
 
 
@@ -78,7 +79,8 @@ def plan(
     above.set_yticks([])
     bytes_axis(above.xaxis, width)
     above.spines[["top", "right", "left"]].set_visible(False)
-    above.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False, ncols=6, fontsize=9, columnspacing=1.2)
+    small = {"fontsize": 8, "columnspacing": 0.8, "handlelength": 1.5}
+    above.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False, ncols=7, **small)
     below = figure.add_axes((0.12, 0.13, 0.85, 0.44))
     _draw_speed(below, tokens, speeds, wanted)
     return figure

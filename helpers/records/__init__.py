@@ -2,10 +2,13 @@
 
 from helpers.records.attention_mass import load_attention_mass
 from helpers.records.card_limit import load_card_limit
+from helpers.records.compass import load_compass
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.fidelity import load_table
+from helpers.records.garage import load_garage
 from helpers.records.head_variants import load_head_variants
 from helpers.records.kv_format_loss import load_kv_format_loss
+from helpers.records.kv_row import load_kv_row
 from helpers.records.kvpress_race import load_kvpress_race
 from helpers.records.kvpress_rows import load_kvpress_rows
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
@@ -18,16 +21,20 @@ from helpers.records.smollm2_sweep import load_smollm2_sweep
 from helpers.records.story_floors import load_story_floors
 from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
+from helpers.records.transformers_paged import load_transformers_paged
 from helpers.records.walls import load_walls
 
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
 RECORDS = {
     "attention_mass": load_attention_mass,
     "card_limit": load_card_limit,
+    "compass": load_compass,
     "conversation_price": load_conversation_price,
     "fidelity": load_table,
+    "garage": load_garage,
     "head_variants": load_head_variants,
     "kv_format_loss": load_kv_format_loss,
+    "kv_row": load_kv_row,
     "kvpress_race": load_kvpress_race,
     "kvpress_rows": load_kvpress_rows,
     "llama_cpp_formats": load_llama_cpp_formats,
@@ -40,6 +47,7 @@ RECORDS = {
     "story_floors": load_story_floors,
     "sweep": load_sweep,
     "throughput": load_throughput,
+    "transformers_paged": load_transformers_paged,
     "walls": load_walls,
 }
 

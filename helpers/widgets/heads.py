@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers.arithmetic.catalog import MODELS, find_model
+from helpers.arithmetic.catalog import IN_LESSONS, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
 from helpers.plots import heads
@@ -45,7 +45,7 @@ def redesign_control() -> None:
     """Show the cache of a redesigned model with its controls: model, heads, layers, tokens."""
     control(
         redesign_frame,
-        model=choice("model", MODELS, "Llama-3.1-70B"),
+        model=choice("model", IN_LESSONS, "Llama-3.1-70B"),
         sharing=choice("heads", list(SHARING), "all share one (MQA)"),
         layers=choice("layers", list(LAYERS), AS_PUBLISHED),
         tokens=slider("tokens", POWERS, 131_072),

@@ -38,7 +38,7 @@ def home_frame(**values: Any) -> Frame:
     plan = plan_of(**values)
     tokens = [round(plan.context * i / 32) for i in range(33)]
     speeds = [plan.speed(t) for t in tokens]
-    figure = budget.plan(terms_of(plan), plan.machine.memory, tokens, speeds, plan.wanted)
+    figure = budget.plan(terms_of(plan), plan.machine.driver_memory, tokens, speeds, plan.wanted)
     kept = "" if plan.kept is None else f", at most {min(plan.kept, plan.context):,} of them kept"
     kept += f", the first {plan.shared_prefix:,} shared" if plan.shared_prefix else ""
     caption = (

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB
-from helpers.arithmetic.footprint import format_bytes
-from helpers.arithmetic.plan import Plan
+from helpers.arithmetic.footprint import format_band, format_bytes
+from helpers.arithmetic.plan import OVERHEAD, Plan
 from helpers.plots import budget
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
 
 NONE = "none"
 THOUGHT = 10_000  # tokens
 SECOND_MODELS = [NONE, "Qwen3-0.6B", "Llama-3.1-8B", "Qwen3-8B", "Qwen3-32B"]
-OVERHEADS = [(f"{x:g} GiB", x * GiB) for x in (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8)]
+OVERHEADS = [(format_band(*OVERHEAD), OVERHEAD)]  # first the band, then points, for who has measured his own
+OVERHEADS += [(f"{x:g} GiB", (x * GiB, x * GiB)) for x in (0, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8)]
 SHARES = [(f"{x}%", x / 100) for x in range(0, 101, 10)]
 SPEEDS = [1, 2, 5, 10, 20, 50, 100]
 
@@ -25,7 +26,7 @@ def plan_frame(
     sequences: int,
     shared: float,
     second_model: str,
-    overhead: float,
+    overhead: tuple[float, float],
     wanted: float,
 ) -> Frame:
     """The plan's terms against the card, its speed as the context fills, and the verdict.
@@ -39,33 +40,35 @@ def plan_frame(
         sequences: sequences at the same time.
         shared: the share of the context, from 0 to 1, that all sequences have in common.
         second_model: a model of the catalog, or ``none``.
-        overhead: bytes.
+        overhead: bytes, from the least to the most.
         wanted: tokens per second and sequence.
     """
     prefix, second = round(shared * context), None if second_model == NONE else second_model
     plan = Plan(model, weight_format, card, kv_format, context, sequences, prefix, second, overhead, wanted)
     tokens = [round(context * i / 32) for i in range(33)]
-    figure = budget.plan(terms_of(plan), plan.machine.memory, tokens, [plan.speed(t) for t in tokens], wanted)
+    figure = budget.plan(terms_of(plan), plan.machine.driver_memory, tokens, [plan.speed(t) for t in tokens], wanted)
     terms = ", ".join(f"{name} {format_bytes(n_bytes)}" for name, n_bytes in terms_of(plan).items() if n_bytes)
-    minutes = plan.seconds(min(THOUGHT, context)) / 60
+    total, thought = format_band(*(budget.total for budget in plan.budgets)), min(THOUGHT, context)
     caption = (
-        f"Figure: above, a stacked bar of what must fit on {card}: {terms}; {format_bytes(plan.budget.total)} in all, "
-        f"and the machine has {format_bytes(plan.machine.memory)}. Below, a line: tokens per second at best in each of "
-        f"{sequences} sequence{'s' * (sequences > 1)} as it fills, from {plan.speed(0):,.1f} to "
+        f"Figure: above, a stacked bar of what must fit on {card}: {terms}; {total} in all, "
+        f"and the machine has {format_bytes(plan.machine.driver_memory)}. Below, a line: tokens per second at best in "
+        f"each of {sequences} sequence{'s' * (sequences > 1)} as it fills, from {plan.speed(0):,.1f} to "
         f"{plan.speed(context):,.1f}; {wanted:g} are wanted (dotted). {plan.verdict}. A thought of "
-        f"{min(THOUGHT, context):,} tokens from an empty cache takes {minutes:,.1f} minutes or more."
+        f"{thought:,} tokens from an empty cache takes {plan.seconds(thought) / 60:,.1f} minutes or more."
     )
     return figure, caption
 
 
 def terms_of(plan: Plan) -> dict[str, float]:
-    """Bytes by term, the shared part of the cache apart."""
+    """Bytes by term, the shared part of the cache apart; overhead that may be needed or not comes last."""
+    least, most = plan.overhead
     return {
-        "overhead": plan.overhead,
+        "overhead": least,
         "weights": plan.weights,
         "second model": plan.second,
         "shared prefix": plan.shared_cache,
         "KV cache": plan.cache - plan.shared_cache,
+        "more overhead": most - least,
     }
 
 
@@ -81,6 +84,6 @@ def plan_control() -> None:
         sequences=slider("sequences", range(1, 17), 1),
         shared=slider("shared prefix", SHARES, 0.0),
         second_model=choice("second model", SECOND_MODELS, NONE),
-        overhead=slider("overhead", OVERHEADS, 0.75 * GiB),
+        overhead=slider("overhead", OVERHEADS, OVERHEAD),
         wanted=slider("tokens/s wanted", SPEEDS, 5),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from helpers.arithmetic.catalog import MODELS, find_model
+from helpers.arithmetic.catalog import IN_LESSONS, find_model
 from helpers.arithmetic.footprint import KVShape, format_bytes
 from helpers.arithmetic.holes import REUSE, SLIDE, WAYS, Slots, broken_habits, take_in
 from helpers.plots import walls
@@ -88,7 +88,7 @@ def grid_frame(model: str, tokens: int, step: str) -> Frame:
 
 def grid_control() -> None:
     """Show the grid's bytes with its controls: model, tokens, step."""
-    plain = [name for name in MODELS if all(layer.kind == "full" for layer in _shape(name).layers)]
+    plain = [name for name in IN_LESSONS if all(layer.kind == "full" for layer in _shape(name).layers)]
     control(
         grid_frame,
         model=choice("model", plain, "Llama-3.1-8B"),

@@ -7,7 +7,7 @@ does not show, and that follows from the line itself, stands in ``inferred``.
 from dataclasses import dataclass
 from typing import Any
 
-from tests.arithmetic.public_configs import QWEN_27, QWEN_35, V4_FLASH, text
+from tests.arithmetic.public_configs import DELTA, QWEN_27, QWEN_35, V4_FLASH, text
 
 ISSUES = "https://github.com/{}/issues/{}"
 PULLS = "https://github.com/{}/pull/{}"
@@ -58,6 +58,19 @@ class PageLine:
     inferred: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class StatesLine:
+    """llama.cpp: the MiB of its recurrent states (its "RS buffer")."""
+
+    model: str
+    fields: dict[str, Any]
+    settings: dict[str, int]
+    mib: float
+    where: str
+    date: str | None
+    inferred: tuple[str, ...] = ()
+
+
 GPT_OSS_20B = text("gpt_oss", 24, 64, 8, 2880, head_dim=64, sliding_window=128)
 GPT_OSS_120B = text("gpt_oss", 36, 64, 8, 2880, head_dim=64, sliding_window=128)
 OLMOE = text("olmoe", 16, 16, 16, 2048)
@@ -79,7 +92,11 @@ QWEN3_14B = text("qwen3", 40, 40, 8, 5120, head_dim=128, use_sliding_window=Fals
 QWEN3_235B = text("qwen3_moe", 94, 64, 4, 4096, head_dim=128, use_sliding_window=False)
 QWEN3_CODER = text("qwen3_moe", 62, 96, 8, 6144, head_dim=128, use_sliding_window=False)
 
+FALCON_H1 = text("falcon_h1", 24, 8, 2, 2048, head_dim=128, mamba_d_conv=4, mamba_d_head=64, mamba_d_ssm=3072)
+FALCON_H1 |= {"mamba_d_state": 256, "mamba_n_groups": 1, "mamba_n_heads": 48}
+
 AI_PLAYGROUND = ISSUES.format("intel/AI-Playground", 325)
+GENIE = ISSUES.format("GeniePod/genie-claw", 410)
 OLLAMA = ISSUES.format("ollama/ollama", 16480)
 HEXAGON = BLOB.format("ggml-org/llama.cpp", "{}", "docs/backend/hexagon/{}")
 OLMOE_LOG = HEXAGON.format("37c56d57ff10476e388b1fdd9a5488da960caea3", "README.md")
@@ -121,6 +138,18 @@ CELLS = (
         "sliding",
         ("batch",),
     ),
+    CellsLine(
+        "Qwen3.6-35B-A3B",
+        QWEN_35,
+        {"context": 65_536, "batch": 1088},
+        1280.00,
+        65_536,
+        PULLS.format("ggml-org/llama.cpp", 23269),
+        None,
+        "full",
+        ("model",),
+    ),
+    CellsLine("Falcon-H1-1.5B", FALCON_H1, {"context": 32_768}, 768.00, 32_768, GENIE, None),
     CellsLine("Command-R", COMMAND_R, {"context": 4096}, 5120.00, None, PULLS.format("ggml-org/llama.cpp", 6122), None),
     CellsLine("Mixtral-8x7B-Holodeck", MIXTRAL, AT_2048, 256, None, TABLE, None),
     CellsLine("Llama-3-8B", LLAMA_8B, AT_2048, 256, None, TABLE, None),
@@ -269,6 +298,43 @@ PAGES = (
         "08-26",
         ("drafts", "kv_format"),
     ),
+)
+
+QWEN_SMALL = text("qwen3_5_text", 32, 16, 4, 4096, head_dim=256, linear_num_value_heads=32, **DELTA)
+STATES = (
+    StatesLine("Qwen3.5, 27B", QWEN_27, {"sequences": 2}, 299.25, PULLS.format("ggml-org/llama.cpp", 23792), None),
+    StatesLine(
+        "Qwen3.6-35B-A3B", QWEN_35, {"drafted": 2}, 188.44, PULLS.format("ggml-org/llama.cpp", 23269), None, ("model",)
+    ),
+    StatesLine(
+        "Qwen3.5, 32 layers",
+        QWEN_SMALL,
+        {},
+        50.25,
+        ISSUES.format("JamePeng/llama-cpp-python", 78),
+        None,
+        ("linear_num_value_heads",),
+    ),
+    StatesLine(
+        "Falcon-H1-1.5B",
+        FALCON_H1,
+        {},
+        72.98,
+        GENIE,
+        None,
+        ("mamba_n_groups", "mamba_d_state", "mamba_n_heads"),
+    ),
+)
+
+# vLLM 0.19 printed blocks // groups x block beside sequences of the longest: no size of the pool fits one alone.
+OLD_HYBRID = BlocksLine(
+    "Qwen3.5-27B",
+    QWEN_27,
+    0,
+    {"longest": 32_768, "state_pages": 1},
+    {"tokens": 290_864, "x": 33.04},
+    ISSUES.format(VLLM, 40691),
+    "2026-04-23",
 )
 
 # A hybrid's pool, and the page that it is cut into.

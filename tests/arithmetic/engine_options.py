@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass
 
-VLLM = (
-    "docs.vllm.ai, engine arguments; listed for vLLM 0.27.1 by docs.cloudera.com, supported vLLM command line arguments"
-)
-PLUG_IN = "github.com/WeianMao/triattention, README.md, vLLM integration and recommended server settings"
-LLAMA_CPP = "github.com/ggml-org/llama.cpp, tools/server/README.md, generated from llama-server --help"
-KV_CACHE = "nvidia.github.io/TensorRT-LLM/1.4.0rc4, llm-api/reference/KvCacheConfig"
-TRIATTENTION = "nvidia.github.io/TensorRT-LLM/1.3.0rc27, llm-api/reference/TriAttentionKvCacheCompressionConfig"
-EXAMPLE = "github.com/NVIDIA/TensorRT-LLM, examples/kv_cache_compression/triattention.md"
-SERVE = "nvidia.github.io/TensorRT-LLM, commands/trtllm-serve, and the arguments of LLM that a config file names"
+from helpers.arithmetic.engines_today import EXAMPLE, KV_CACHE, LLAMA_CPP, PLUG_IN, SERVE, SGLANG, TRIATTENTION, VLLM
+
+EXTENSION = "docs.vllm.ai, features, context extension, for Qwen3"
+QWEN = "the pages of Qwen3.5 and Qwen3.6, processing ultra-long texts, vllm serve"
+DRAFTS = "docs.vllm.ai, speculative decoding: MTP (v0.19.1), draft model, n-gram; and api/vllm/config/speculative"
 DAY = "2026-11-27"
 
 
@@ -44,10 +40,13 @@ OPTIONS = (
     Option("vLLM", "--gpu-memory-utilization", SHARE, "share of the card for weights, cache and the rest", VLLM),
     Option("vLLM", "--enable-prefix-caching", "", "blocks with the same beginning are kept once", VLLM),
     Option("vLLM", "--no-enable-prefix-caching", "", "the same, off; compressed rows are no prefix's", PLUG_IN),
+    Option("vLLM", "--speculative-config", r"\{.*\}", "who drafts, and how many tokens for each pass", DRAFTS),
     Option("vLLM", "--enforce-eager", "", "no CUDA graphs, as the plug-in's authors serve", PLUG_IN),
     Option("vLLM", "--max-num-batched-tokens", N, "a prompt is read so many tokens at a time", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_KV_BUDGET", N, "tokens kept of each sequence, 2048 by default", PLUG_IN),
     Option("vLLM", "TRIATTN_RUNTIME_SPARSE_STATS_PATH", r"\S+\.pt", "the model's statistics, required", PLUG_IN),
+    Option("vLLM", "--hf-overrides", r"\{.*\}", "fields of the model's config, here those of YaRN", EXTENSION),
+    Option("vLLM", "VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1", "go beyond the positions of the config", QWEN),
     Option("llama.cpp", "-m", r"\S+\.gguf", "the model's file", LLAMA_CPP),
     Option("llama.cpp", "--ctx-size", N, "tokens of all sequences together", LLAMA_CPP),
     Option("llama.cpp", "--parallel", N, "sequences; named, each has a cache of its own", LLAMA_CPP),
@@ -57,6 +56,18 @@ OPTIONS = (
     Option("llama.cpp", "--gpu-layers", r"all|auto|\d+", "layers on the card; auto leaves some out to fit", LLAMA_CPP),
     Option("llama.cpp", "--cache-ram", r"-?\d+", "MiB of earlier prompts in main memory; 8192 by default", LLAMA_CPP),
     Option("llama.cpp", "--no-context-shift", "", "a full sequence ends, which is the default", LLAMA_CPP),
+    Option("llama.cpp", "--rope-scaling", "none|linear|yarn", "how positions are stretched", LLAMA_CPP),
+    Option("llama.cpp", "--rope-scale", N, "how far they are stretched", LLAMA_CPP),
+    Option("llama.cpp", "--yarn-orig-ctx", N, "positions that the model was trained with", LLAMA_CPP),
+    Option("llama.cpp", "--model-draft", r"\S+\.gguf", "the file of a model that drafts", LLAMA_CPP),
+    Option("llama.cpp", "--spec-type", "draft-mtp|draft-simple|ngram-simple", "who drafts", LLAMA_CPP),
+    Option("llama.cpp", "--spec-draft-n-max", N, "tokens drafted for each pass, at most", LLAMA_CPP),
+    Option("llama.cpp", "--spec-ngram-simple-size-m", N, "the same where the text is looked up", LLAMA_CPP),
+    Option("SGLang", "--model-path", r"\S+", "the model's folder", SGLANG),
+    Option("SGLang", "--context-length", N, "tokens of a sequence, prompt and answer", SGLANG),
+    Option("SGLang", "--max-running-requests", N, "sequences at the same time", SGLANG),
+    Option("SGLang", "--kv-cache-dtype", "auto|fp8_e4m3", "how rows are stored; auto: as the model computes", SGLANG),
+    Option("SGLang", "--mem-fraction-static", SHARE, "share of the card for weights and cache", SGLANG),
     Option("TensorRT-LLM", "--config", r"\S+\.yaml", "a file with the fields below", EXAMPLE),
     Option("TensorRT-LLM", "backend", "pytorch", "the runtime that has compression", EXAMPLE),
     Option("TensorRT-LLM", "max_seq_len", N, "tokens of a sequence, prompt and answer", SERVE),

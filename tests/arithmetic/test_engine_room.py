@@ -10,13 +10,25 @@ from helpers.arithmetic import (
     KVShape,
     MiB,
     llama_cpp_cells,
+    llama_cpp_states,
     transformers_rows,
     vllm_blocks,
     vllm_hybrid_blocks,
     vllm_hybrid_page,
 )
-from tests.arithmetic.engine_logs import BLOCKS, CELLS, EXCEPTIONS, GPT_OSS_20B, HYBRID_POOL, LLAMA_8B, PAGES
-from tests.arithmetic.public_configs import QWEN_27
+from tests.arithmetic.engine_logs import (
+    BLOCKS,
+    CELLS,
+    EXCEPTIONS,
+    GPT_OSS_20B,
+    HYBRID_POOL,
+    LLAMA_8B,
+    OLD_HYBRID,
+    PAGES,
+    STATES,
+    delta_state,
+)
+from tests.arithmetic.public_configs import QWEN_27, V4_FLASH
 
 PLAIN = KVShape(n_layers=30, n_kv_heads=3, head_dim=64)
 GPT = KVShape.from_config(GPT_OSS_20B)
@@ -86,9 +98,35 @@ def test_a_hybrids_pool_holds_pages_of_state_too():
     assert (ends[1].groups, ends[1].why.split()[3:7]) == (4, ["3", "of", "the", "4"])
 
 
+@pytest.mark.parametrize("line", STATES, ids=name)
+def test_llama_cpp_printed_its_recurrent_states(line):
+    states = llama_cpp_states(line.fields, **line.settings)
+    assert round(states.size / MiB, 2) == line.mib
+    plain = KVShape.from_config(line.fields).fixed_bytes
+    assert states.copies == 1 + line.settings.get("drafted", 0) and plain < states.size
+
+
+def test_one_number_of_blocks_gives_both_figures_that_vllm_0_19_printed_of_a_hybrid():
+    shape = KVShape.from_config(OLD_HYBRID.fields)
+    page = vllm_hybrid_page(shape, delta_state(16, 48))
+    pools = [vllm_hybrid_blocks(shape, n * page.size * 16, page=page, **OLD_HYBRID.settings) for n in range(2_000)]
+    printed_by = [
+        pool.blocks
+        for pool in pools
+        if (pool.blocks // pool.groups * pool.block, round(pool.concurrency, 2)) == (*OLD_HYBRID.figures.values(),)
+    ]
+    assert printed_by == [1_487]
+
+
+def test_a_model_without_such_a_state_is_refused():
+    for config in (LLAMA_8B, V4_FLASH):
+        with pytest.raises(ValueError, match="no recurrent state with a convolution"):
+            llama_cpp_states(config)
+
+
 def test_there_are_more_than_thirty_lines_each_with_its_place():
-    lines = [*CELLS, *BLOCKS, *PAGES, HYBRID_POOL[1]]
-    assert len(lines) >= 30 and len({line.model for line in lines}) >= 20
+    lines = [*CELLS, *BLOCKS, *PAGES, *STATES, HYBRID_POOL[1], OLD_HYBRID]
+    assert len(lines) >= 45 and len({line.model for line in lines}) >= 20
     assert all(line.where.startswith("https://") for line in [*lines, *EXCEPTIONS.values()])
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from functools import cache as memoize
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -56,11 +57,50 @@ def shape_of(name):
         ("Qwen3-Next-80B", 24_576),
         ("gpt-oss-20b", 49_152),
         ("Qwen3-0.6B", 114_688),
+        # Dense: layers x 2 x KV heads x head_dim x 2. Gemma-4-31B: 50 x 2 x 16 x 256 x 2 + 10 x 2 x 4 x 512 x 2; E4B:
+        # its first 24 layers, 20 x 2 x 2 x 256 x 2 + 4 x 2 x 2 x 512 x 2.
+        ("Llama-3.2-3B", 28 * 4 * 8 * 128),
+        ("Qwen3-14B", 40 * 4 * 8 * 128),
+        ("SmolLM3-3B", 36 * 4 * 4 * 128),
+        ("Phi-4", 40 * 4 * 10 * 128),
+        ("Mistral-7B-v0.3", 32 * 4 * 8 * 128),
+        ("Ministral-3-8B", 34 * 4 * 8 * 128),
+        ("Devstral-Small-2-24B", 40 * 4 * 8 * 128),
+        ("Devstral-2-123B", 88 * 4 * 8 * 128),
+        ("Gemma-4-31B", 901_120),
+        ("Gemma-4-E4B", 57_344),
+        ("Olmo-3.1-32B", 64 * 4 * 8 * 128),
+        ("EXAONE-4.0-32B", 64 * 4 * 8 * 128),
+        ("Muse-Glimmer-30B", 52 * 4 * 2 * 128),
+        # Mixtures. Gemma-4-26B: 25 x 2 x 8 x 256 x 2 + 5 x 2 x 2 x 512 x 2; latent: layers x (512 + 64) x 2, and 128 x
+        # 2 more for the index; V4: 43 x 512 x 2, 21 times 640 x 2 for 4 tokens, 20 times 512 x 2 for 128.
+        ("Qwen3-30B-A3B-2507", 48 * 4 * 4 * 128),
+        ("Qwen3-235B-A22B-2507", 94 * 4 * 4 * 128),
+        ("Qwen3-Coder-480B-A35B", 62 * 4 * 8 * 128),
+        ("Gemma-4-26B-A4B", 225_280),
+        ("Llama-4-Scout", 48 * 4 * 8 * 128),
+        ("GLM-4.7-Flash", 47 * 576 * 2),
+        ("GLM-5.1", 78 * (576 + 128) * 2),
+        ("DeepSeek-V3.2", 61 * (576 + 128) * 2),
+        ("DeepSeek-V4-Flash", 43 * 1_024 + 21 * 1_280 // 4 + 20 * 1_024 // 128),
+        ("Kimi-K2.6", 61 * 576 * 2),
+        ("MiniMax-M2", 62 * 4 * 8 * 128),
+        ("MiniMax-M3", 60 * 4 * 4 * 128 + 57 * 128 * 2),
+        # Hybrids: the layers that keep rows alone.
+        ("Qwen3.5-9B", 8 * 4 * 4 * 256),
+        ("Qwen3.5-397B-A17B", 15 * 4 * 2 * 256),
+        ("Qwen3.6-35B-A3B", 10 * 4 * 2 * 256),
+        ("Qwen3.8-27B", 16 * 4 * 4 * 256),
+        ("Nemotron-3.5-Lightning-30B-A3B", 6 * 4 * 2 * 128),
+        ("Kimi-Linear-48B-A3B", 7 * 576 * 2),
+        ("Granite-4.0-H-Small", 4 * 4 * 8 * 128),
+        ("LFM2-1.2B", 6 * 4 * 8 * 64),
     ],
 )
 def test_fp16_bytes_per_token(name, expected):
     assert shape_of(name).bytes_per_token() == shape_of(name).bytes_per_token("bf16") == expected
-    assert shape_of(name).bytes(1) == expected
+    if name != "DeepSeek-V4-Flash":  # there the first token fills no shared row yet
+        assert shape_of(name).bytes(1) == expected
 
 
 def test_every_model_of_the_catalog_is_in_the_table_above():
@@ -243,14 +283,17 @@ def test_the_published_file_the_saved_file_and_the_object_give_one_shape(name, t
 # transformers' own cache classes say which layer keeps what; reading them needs no weights.
 def kinds_in_transformers(config):
     """Per layer: ``full``, ``none``, the window, or the name of another class."""
-    plain_kinds = {"DynamicLayer": "full", "LinearAttentionLayer": "none"}
-    layers = DynamicCache(config=config.get_text_config(decoder=True)).layers
+    plain_kinds = {"DynamicLayer": "full", "DynamicIndexedLayer": "full", "LinearAttentionLayer": "none"}
+    plain_kinds |= {"DummyLayer": "none", "MiniMaxM3VLSparseCacheLayer": "full"}
+    text = config.get_text_config(decoder=True)
+    import_module(type(text).__module__.replace(".configuration_", ".modeling_"))  # it registers layers of its own
+    layers = DynamicCache(config=text).layers
     named = ((layer, type(layer).__name__) for layer in layers)
     return [getattr(layer, "sliding_window", plain_kinds.get(name, name)) for layer, name in named]
 
 
 def kinds_in_footprint(shape):
-    named = {"full": "full", "latent": "full", "none": "none"}
+    named = {"full": "full", "latent": "full", "none": "none", "shared": "none"}
     return [layer.window if layer.kind == "sliding" else named[layer.kind] for layer in shape.layers]
 
 
@@ -265,7 +308,9 @@ def read_or_refuse(config):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_full_size_catalog_is_read_as_transformers_reads_it(name):
-    config = AutoConfig.for_model(**MODELS[name].config)
+    published = MODELS[name].config
+    model_type = {"kimi_k2": "deepseek_v3"}.get(published["model_type"], published["model_type"])
+    config = AutoConfig.for_model(**published | {"model_type": model_type})
     assert kinds_in_footprint(shape_of(name)) == kinds_in_transformers(config)
     assert KVShape.from_config(config) == shape_of(name)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.arithmetic import MODELS, KVShape, Plan
+from helpers.arithmetic import MODELS, GiB, KVShape, Plan
 from helpers.arithmetic.checkpoint import count_parameters
 from helpers.arithmetic.plan_command import main
 from helpers.arithmetic.plan_report import report
@@ -17,6 +17,7 @@ from tests.arithmetic.public_configs import PUBLIC
 ROOT = Path(__file__).parents[2]
 REASONER = ROOT / "helpers" / "models" / "reasoner"
 CONFIG = MODELS["Qwen3-8B"].config
+SMALL = CONFIG | {"vocab_size": 64}  # so that its files may be small
 WORDS = ["qwen3-8b", "--card", "rtx 4090", "--context", "8192", "--sequences", "3", "--kv-format", "q8_0"]
 PLAN = Plan("Qwen3-8B", "q4_k_m", "RTX 4090", "q8_0", 8_192, 3)
 BLOCKED = """
@@ -40,18 +41,33 @@ def test_what_is_no_plan_needs_torch_and_so_the_blocking_blocks():
 
 def test_every_option_reaches_the_plan(capsys):
     more = ["--weights", "bf16", "--kept", "4,096", "--shared-prefix", "512", "--context", "16_384"]
+    more += ["--overhead", "0.25-2", "--draft-tokens", "3", "--acceptance", ".6"]
     assert main([*WORDS, *more]) == 0
-    plan = Plan("Qwen3-8B", "bf16", "RTX 4090", "q8_0", 16_384, 3, 512, kept=4_096)
+    band, drafts = (GiB / 4, 2.0 * GiB), {"draft_tokens": 3, "acceptance": 0.6}
+    plan = Plan("Qwen3-8B", "bf16", "RTX 4090", "q8_0", 16_384, 3, 512, overhead=band, kept=4_096, **drafts)
     assert capsys.readouterr().out == report(plan) + "\n"
+    assert main([*WORDS, "--overhead", "0.8"]) == 0
+    assert "| overhead | 819.2 MiB |" in capsys.readouterr().out
+
+
+def test_a_reader_who_has_had_enough_ends_it_without_a_traceback():
+    code = "import sys; from helpers.arithmetic.plan_command import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *WORDS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as plan:
+        plan.stdout.close()  # before it can have written
+        assert plan.stderr.read() == b"" and plan.wait() == 0
 
 
 def test_json_has_the_figures_of_the_page(capsys):
     main([*WORDS, "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["total"] == found["overhead"] + found["weights"] + found["cache"] == round(PLAN.budget.total)
-    assert found["spare"] == found["memory"] - found["total"] and found["fits"] is True
+    assert found["overhead"] == [GiB / 2, 1.5 * GiB] and found["fits"] == "fits"
+    assert found["total"] == [size + found["weights"] + found["cache"] for size in found["overhead"]]
+    assert found["spare"] == [found["memory"] - total for total in reversed(found["total"])]
+    assert found["room"] == [*PLAN.room] and found["weights_read"] == 8_190_735_360 - 151_936 * 4_096
     assert (found["cache"], found["verdict"]) == (PLAN.cache, PLAN.verdict)
-    assert [*found["settings"]] == ["vLLM", "llama.cpp", "TensorRT-LLM"]
+    assert [*found["settings"]] == ["vLLM", "llama.cpp", "SGLang", "TensorRT-LLM"]
     assert all(text in report(PLAN) for text in found["settings"].values())
 
 
@@ -69,7 +85,7 @@ def folder(tmp_path):
     """A model of one's own: Qwen3-8B's config, and weights in two files of which an index tells."""
     path = tmp_path / "my-model"
     path.mkdir()
-    (path / "config.json").write_text(json.dumps(CONFIG))
+    (path / "config.json").write_text(json.dumps(SMALL))
     write_safetensors(path / "one.safetensors", {"a": tensor(1_000, 4_000), "b": tensor(7)})
     write_safetensors(path / "two.safetensors", {"c": tensor(3, 3, dtype="F32")})
     write_safetensors(path / "model.safetensors", {"not in the index": tensor(5)})
@@ -86,7 +102,15 @@ def test_a_folder_or_its_config_is_planned_with_the_parameters_that_its_files_ho
     assert found["cache"] == Plan("Qwen3-8B", "bf16", "L4", context=4_096).cache
 
 
-def test_a_config_alone_needs_to_be_told_how_many(tmp_path, capsys):
+def test_a_config_alone_of_another_family_needs_to_be_told_how_many(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(MODELS["gpt-oss-20b"].config))
+    with pytest.raises(SystemExit):
+        main([str(path), "--card", "RTX 4090"])
+    assert "say how many with --parameters" in capsys.readouterr().err
+
+
+def test_a_config_alone_may_be_told_how_many(tmp_path, capsys):
     path = tmp_path / "own.json"
     path.write_text(json.dumps(CONFIG))
     main([str(path), "--card", "RTX 4090", "--context", "8192", "--parameters", "8190735360"])
@@ -96,6 +120,8 @@ def test_a_config_alone_needs_to_be_told_how_many(tmp_path, capsys):
         == report(Plan("Qwen3-8B", "q4_k_m", "RTX 4090", context=8_192)).splitlines()[2:9]
     )
     assert "8,190,735,360 parameters" in page
+    main([str(path), "--card", "RTX 4090", "--json"])  # of a plain family it can be counted
+    assert json.loads(capsys.readouterr().out)["parameters"] == 8_190_735_360
     main([str(path), "--card", "RTX 4090", "--parameters", "8.2b", "--json"])
     assert json.loads(capsys.readouterr().out)["parameters"] == 8_200_000_000
 
@@ -134,6 +160,9 @@ CARD = ["--card", "H200"]
         (["Qwen3-8B", *CARD, "--parameters", "8B"], "the catalog knows those of Qwen3-8B"),
         ([str(REASONER), *CARD, "--parameters", "many"], "it may be a number such as 8.2B"),
         (["gpt-oss-20b", *CARD, "--kept", "500"], "kept is 500; gpt-oss-20b has layers"),
+        (["Qwen3-8B", *CARD, "--overhead", "2-1"], "argument --overhead: it is '2-1'; it may be GiB such as 0.8"),
+        (["Qwen3-8B", *CARD, "--draft-tokens", "-1"], "argument --draft-tokens: it is '-1'"),
+        (["Qwen3-8B", *CARD, "--acceptance", "70%"], "argument --acceptance: it is '70%'; it must be a share from 0"),
         (["Qwen3-8B", *CARD, "--yaml"], "unrecognized arguments: --yaml"),
     ],
 )
@@ -166,21 +195,21 @@ def test_a_mistake_is_answered_in_one_line_with_exit_code_2(words, said, capsys)
             lambda folder: (folder / "config.json").write_text(
                 json.dumps(CONFIG | {"model_type": "mixtral", "num_local_experts": 8})
             ),
-            "names no num_experts_per_tok or num_experts_per_token",
+            "how many experts a token chooses is unclear (num_local_experts 8)",
         ),
         (
             lambda folder: (folder / "config.json").write_text(json.dumps(CONFIG | {"moe_num_experts": 64})),
-            "its experts have names that are not known here, moe_num_experts",
+            "no rule is known for its experts, moe_num_experts",
         ),
         (
             lambda folder: (folder / "config.json").write_text(json.dumps(CONFIG | {"ffn": {"moe_num_experts": 64}})),
-            "its experts have names that are not known here, moe_num_experts",
+            "no rule is known for its experts, moe_num_experts",
         ),
         (
             lambda folder: (folder / "config.json").write_text(
-                json.dumps(CONFIG | {"num_experts": 512, "num_experts_per_token": 2})
+                json.dumps(CONFIG | {"model_type": "mixtral", "num_experts": 512, "num_experts_per_token": 2})
             ),
-            "experts in some of its layers alone",
+            "its experts and embeddings exceed 4,000,016 parameters (num_experts 512, vocab_size 151936)",
         ),
     ],
 )
@@ -195,7 +224,7 @@ def test_so_is_a_folder_with_something_broken(folder, change, said, capsys):
 @pytest.mark.parametrize("public", [p for p in PUBLIC if isinstance(p.fields, dict)], ids=lambda public: public.name)
 def test_a_published_config_is_planned_or_refused_in_one_line(public, tmp_path, capsys):
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(public.fields | public.extra))
+    path.write_text(json.dumps({"vocab_size": 1_000} | public.fields | public.extra))
     try:
         main([str(path), *CARD, "--context", "4096", "--parameters", "700B", "--json"])
     except SystemExit:

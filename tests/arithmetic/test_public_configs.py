@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.arithmetic import GiB, KVShape, MiB
+from helpers.arithmetic import MODELS, GiB, KVShape, MiB
 from tests.arithmetic.public_configs import CLASS, PUBLIC
 from tests.arithmetic.small_configs import text_classes
 
@@ -41,6 +41,18 @@ def test_figures_that_engines_and_their_makers_printed():
     qwen = named("Qwen3.8-27B")
     assert [qwen.bytes(262_144, kv_format=name) / MiB for name in ("fp16", "q8_0")] == [16_384, 8_704]
     assert qwen.bytes(8_192, kv_format="q4_0") / MiB == 144
+
+
+@pytest.mark.parametrize(
+    "public", [public for public in PUBLIC if public.name in MODELS], ids=lambda public: public.name
+)
+def test_the_catalog_s_row_costs_the_same(public):
+    shape = KVShape.from_config(MODELS[public.name].config)
+    assert (shape.bytes_per_token(), shape.fixed_bytes) == (public.per_token, public.state)
+
+
+def test_many_rows_of_the_catalog_are_held_so():
+    assert len({public.name for public in PUBLIC} & {*MODELS}) >= 15
 
 
 # One full layer of B costs 128 bytes per token in 16 bits.

@@ -69,8 +69,9 @@ def test_replies_that_were_cut_off_go_on_as_if_all_were_read_at_once(loaded):
 def test_a_reply_that_ends_leaves_its_end_to_the_next_turn(loaded):
     free = next_words(loaded, turn_ids(loaded, "A", is_first=True), 6)[0, -6:].tolist()
     loaded.model.generation_config.eos_token_id = free[3]
-    heard, cache = [], DynamicCache(config=loaded.model.config)
-    chat(loaded, "A", cache, heard.append)
+    heard, seen, cache = [], [], DynamicCache(config=loaded.model.config)
+    chat(loaded, "A", cache, heard.append, on_step=lambda trace: seen.append(len(trace.tokens[0])))
+    assert seen == list(range(1, free.index(free[3]) + 2))
     assert cache.get_seq_length() == turn_ids(loaded, "A", is_first=True).shape[1] + free.index(free[3])
 
 

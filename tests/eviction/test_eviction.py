@@ -23,7 +23,7 @@ from helpers.cache import PagedCache, attending
 from helpers.decoding import generate, replay
 from helpers.eviction import H2O, Compressor, KeyNorm, Oracle, Policy, Random, SnapKV, StreamingLLM, TriAttention
 from helpers.eviction.behind import Behind
-from helpers.eviction.selection import SELECTIONS, group_scores, select
+from helpers.eviction.selection import SELECTIONS, group_scores, ranks, select
 from helpers.models import make_worksheets
 from tests.cache.test_attention import refused
 from tests.cache.test_paged_cache import shuffle
@@ -140,7 +140,10 @@ def test_the_best_rows_are_kept_in_order_and_ties_go_to_the_earlier(data):
     count, selection = data.draw(st.integers(0, rows)), data.draw(st.sampled_from(SELECTIONS))
     draw = st.lists(st.integers(-2, 2), min_size=rows, max_size=rows)
     scores = [[[data.draw(draw) for _ in range(n_heads)] for _ in range(batch)] for _ in range(n_layers)]
-    got = select(torch.tensor(scores, dtype=torch.float32), count, selection)
+    scores_tensor = torch.tensor(scores, dtype=torch.float32)
+    got = select(scores_tensor, count, selection)
+    below = (ranks(scores_tensor, selection) < count).expand(n_layers, batch, n_heads, rows)
+    assert below.nonzero()[:, -1].view(got.shape).equal(got)
     assert got.shape == (n_layers, batch, n_heads, count)
     for b in range(batch):
         assert got[:, b].tolist() == naive_select([layer[b] for layer in scores], count, selection)

@@ -15,6 +15,7 @@ import torch
 from transformers import DynamicCache
 
 from helpers.arithmetic import MODELS, GiB, KVShape, MiB, find_model, weights_bytes
+from helpers.arithmetic.catalog import IN_LESSONS
 from helpers.experiments import card_limit
 from helpers.experiments.bytes_per_sequence import scoring_bytes, slot_bytes
 from helpers.experiments.card_limit import BLOCKS, EVICTING, TINY, Plan, blocks_that_fit, capped, thin, watch
@@ -27,7 +28,8 @@ from helpers.records import load_card_limit
 PLAIN = [
     name
     for name, model in MODELS.items()
-    if KVShape.from_config(model.config).count("full") == KVShape.from_config(model.config).n_layers
+    if name in IN_LESSONS
+    and KVShape.from_config(model.config).count("full") == KVShape.from_config(model.config).n_layers
     and "text_config" not in model.config
 ]
 

@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from helpers.arithmetic import MODELS, GiB, KVShape, MiB, format_bytes
+from helpers.arithmetic.catalog import IN_LESSONS
 from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
 from helpers.measuring import layer_bytes, state_bytes
 from helpers.models import filled_cache, miniature
@@ -95,13 +96,13 @@ def test_ways_to_keep_marks_each_line_at_the_tokens_asked_for():
 
 
 # --- Redesigned models -----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", IN_LESSONS)
 def test_a_redesign_that_changes_nothing_is_the_published_model(name):
     published = KVShape.from_config(MODELS[name].config)
     assert redesign(MODELS[name].config, AS_PUBLISHED, AS_PUBLISHED).layers == published.layers
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"DeepSeek-V3"}))
+@pytest.mark.parametrize("name", sorted(set(IN_LESSONS) - {"DeepSeek-V3"}))
 def test_the_unshared_model_is_the_one_with_as_many_kv_heads_as_query_heads(name):
     config = MODELS[name].config
     fields = config.get("text_config", config)
@@ -116,7 +117,7 @@ def test_deepseek_without_its_latent_row_keeps_128_keys_of_192_and_values_of_128
 
 
 @pytest.mark.parametrize(("sharing", "layers"), itertools.product(SHARING, LAYERS))
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", IN_LESSONS)
 def test_every_frame_says_the_bytes_of_its_design_or_refuses_in_one_line(name, sharing, layers):
     config = MODELS[name].config
     try:
@@ -133,16 +134,17 @@ def test_every_frame_says_the_bytes_of_its_design_or_refuses_in_one_line(name, s
 
 def test_only_uneven_groups_are_refused():
     refused = set()
-    for (name, model), (sharing, size) in itertools.product(MODELS.items(), SHARING.items()):
-        fields = model.config.get("text_config", model.config)
+    for name, (sharing, size) in itertools.product(IN_LESSONS, SHARING.items()):
+        config = MODELS[name].config
+        fields = config.get("text_config", config)
         if size and fields["num_attention_heads"] % size:
             refused.add(name)
             with pytest.raises(ValueError, match="cannot be shared out to groups of"):
-                redesign(model.config, sharing, AS_PUBLISHED)
+                redesign(config, sharing, AS_PUBLISHED)
     assert refused == {"Qwen2.5-7B"}  # 28 query heads
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", IN_LESSONS)
 def test_all_lines_stay_inside_the_fixed_axes(name):
     figure, _ = redesign_frame(name, "each its own (MHA)", "all full", LENGTHS[-1])
     [ax] = figure.axes

@@ -1,6 +1,7 @@
 """Numbers that a lesson's prose gives without a cell beside it: answers to the questions above a control."""
 
 from helpers.arithmetic import MODELS, GiB, KVShape, find_card, format_bytes, max_tokens, weights_bytes
+from helpers.arithmetic.catalog import IN_LESSONS
 from helpers.models import make_worksheets
 from tests.house.notebooks import lesson_text
 
@@ -14,14 +15,13 @@ def longest(model, weight_format, sequences=1, kv_format="fp16"):
 
 
 def sizes(tokens, kv_format="fp16"):
-    return {
-        name: KVShape.from_config(model.config).bytes(tokens, kv_format=kv_format) for name, model in MODELS.items()
-    }
+    shapes = {name: KVShape.from_config(MODELS[name].config) for name in IN_LESSONS}
+    return {name: shape.bytes(tokens, kv_format=kv_format) for name, shape in shapes.items()}
 
 
 def test_lesson_00_question_1():
     short, long = sizes(1_024), sizes(32_768)
-    almost = [n for n in MODELS if 0.95 * short["Llama-2-7B"] < short[n] < short["Llama-2-7B"]]
+    almost = [n for n in IN_LESSONS if 0.95 * short["Llama-2-7B"] < short[n] < short["Llama-2-7B"]]
     assert [n for n in almost if long[n] < long["Llama-2-7B"] / 5] == ["Gemma-3-27B"]
     for size in (short["Gemma-3-27B"], long["Gemma-3-27B"], long["Llama-2-7B"]):
         assert format_bytes(size).split()[0] in lesson_text("00")

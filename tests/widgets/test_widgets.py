@@ -25,6 +25,7 @@ from helpers.arithmetic import (
     max_tokens,
     weights_bytes,
 )
+from helpers.arithmetic.catalog import IN_LESSONS
 from helpers.measuring import Trace
 from helpers.plots import memory as plots
 from helpers.widgets import live_run, page, prediction
@@ -321,7 +322,7 @@ def test_claim_a3_in_the_caption():
 
 @pytest.mark.parametrize(("kv_format", "tokens"), [("fp16", 32_768), ("q4_0", 1_024), ("fp32", 1_048_576)])
 def test_the_models_caption_says_what_footprint_gives(kv_format, tokens):
-    sizes = {name: KVShape.from_config(m.config).bytes(tokens, kv_format=kv_format) for name, m in MODELS.items()}
+    sizes = {n: KVShape.from_config(MODELS[n].config).bytes(tokens, kv_format=kv_format) for n in IN_LESSONS}
     figure, caption = memory_controls.models_frame(kv_format, tokens)
     least, most = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
     said = [least, most, format_bytes(sizes[least]), format_bytes(sizes[most]), f"{tokens:,} tokens", kv_format]

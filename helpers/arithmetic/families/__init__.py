@@ -19,7 +19,7 @@ from helpers.arithmetic.families.attention import (
     from_max_window_layers,
     rows_by,
 )
-from helpers.arithmetic.fields import read_fields
+from helpers.arithmetic.fields import Fields, read_fields
 from helpers.arithmetic.layers import LayerKV
 
 
@@ -144,8 +144,13 @@ _add("gemma4 gemma4_text", uneven.gemma_4, **_GEMMA, sliding_window=512, num_kv_
 _add("gemma4_unified_text", uneven.gemma_4, **_GEMMA, sliding_window=1024, num_kv_shared_layers=0)
 _MIMO = {"num_key_value_heads": 4, "head_dim": 192, "v_head_dim": 128, "sliding_window": 129}
 _add("mimo_v2 mimo_v2_flash", uneven.mimo, **_MIMO)
-_INDEX = {"index_head_dim": "sparse_attention_config.sparse_index_dim"}
+_INDEX = {
+    "index_head_dim": "sparse_attention_config.sparse_index_dim",
+    "index_topk_blocks": "sparse_attention_config.sparse_topk_blocks",
+    "index_block_size": "sparse_attention_config.sparse_block_size",
+}
 _M3 = {"num_key_value_heads": 4, "head_dim": 128, "index_head_dim": 128}
+_M3 = _M3 | {"index_topk_blocks": 16, "index_block_size": 128}
 _add("minimax_m3 minimax_m3_vl minimax_m3_vl_text", uneven.minimax_m3, _INDEX, **_M3)
 _add("hunyuan", uneven.cross_layer, {"head_dim": "attention_head_dim"})
 _add("hunyuan_v1_dense hunyuan_v1_moe hunyuan_vl_text", uneven.hunyuan_v1)
@@ -158,9 +163,10 @@ _MLA = {"kv_lora_rank": 512, "qk_rope_head_dim": 64}
 _add("axk1 deepseek_v2 deepseek_v3 glm4_moe_lite kimi_k2 youtu", latent.latent, **_MLA)
 _add("mistral4", latent.latent, kv_lora_rank=256, qk_rope_head_dim=64)
 _add("minicpm3", latent.latent, kv_lora_rank=256, qk_rope_head_dim=32)
-_add("axk2", latent.indexed, kv_lora_rank=128, qk_rope_head_dim=32, index_head_dim=128)
-_add("deepseek_v32 glm_moe_dsa", latent.indexed, **_MLA, index_head_dim=128)
-_add("hy_v4", latent.indexed, **_MLA, index_head_dim=128, indexer_group_size=4)
+_SPARSE = {"index_head_dim": 128, "index_topk": 2048}
+_add("axk2", latent.indexed, kv_lora_rank=128, qk_rope_head_dim=32, **_SPARSE)
+_add("deepseek_v32 glm_moe_dsa", latent.indexed, **_MLA, **_SPARSE)
+_add("hy_v4", latent.indexed, **_MLA, **_SPARSE, indexer_group_size=4)
 _add("longcat_flash", latent.longcat, **_MLA)
 _KDA = {
     "linear_num_heads": "linear_attn_config.num_heads",
@@ -173,7 +179,7 @@ _KDA = {"linear_num_heads": "num_attention_heads", "linear_head_dim": "head_dim"
 _KDA = _KDA | {"linear_conv_kernel_dim": "short_conv_kernel_size"}
 _SIZES = {"head_dim": 128, "short_conv_kernel_size": 4, "layer_group_size": 6}
 _add("bailing_hybrid", latent.bailing_hybrid, _KDA, **_MLA, **_SIZES)
-_V4 = {"num_key_value_heads": 1, "head_dim": 512, "sliding_window": 128, "index_head_dim": 128}
+_V4 = {"num_key_value_heads": 1, "head_dim": 512, "sliding_window": 128, "index_head_dim": 128, "index_topk": 512}
 _add("deepseek_v4", latent.deepseek_v4, **_V4)
 
 # --- Recurrent layers ------------------------------------------------------------------------------------------------
@@ -240,6 +246,12 @@ def read_layers(config: Any) -> list[LayerKV]:
         ValueError: in one line, if the family is none of the register's, a field is missing or out of range, or a layer
             is of a kind that this course cannot count.
     """
+    fields = known_fields(config)
+    return FAMILIES[fields.model_type].rule(fields)
+
+
+def known_fields(config: Any) -> Fields:
+    """The fields of a config of a known family, under the register's names; arguments and errors as above."""
     fields = read_fields(config)
     if not isinstance(fields.model_type, str):
         missing = [name for name in ("model_type", "num_hidden_layers") if fields.get(name) is None]
@@ -249,4 +261,4 @@ def read_layers(config: Any) -> list[LayerKV]:
     family = FAMILIES.get(fields.model_type)
     if family is None:
         raise fields.refusal(REFUSED.get(fields.model_type, "no rule is known for its family"), fields.unclear())
-    return family.rule(fields.completed(family.fills, family.names))
+    return fields.completed(family.fills, family.names)

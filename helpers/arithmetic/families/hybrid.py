@@ -104,9 +104,14 @@ def zamba_2(fields: Fields) -> list[LayerKV]:
 
 def nemotron_h(fields: Fields) -> list[LayerKV]:
     """Nemotron-H and Nemotron 3: a letter or a word per block; blocks of experts or a plain network keep nothing."""
+    return build(fields, block_names(fields), mamba_2)
+
+
+def block_names(fields: Fields) -> list[str]:
+    """The blocks of Nemotron-H by the names of layer types."""
     names, pattern = fields.get("layers_block_type") or fields.get("layer_types"), fields.get("hybrid_override_pattern")
     if not names and isinstance(pattern, str | list):
         names = [LETTERS.get(letter, letter) for letter in pattern]
     if not isinstance(names, list | tuple) or not names:
         raise fields.refusal("it names neither layers_block_type nor hybrid_override_pattern")
-    return build(fields, list(names), mamba_2)
+    return list(names)

@@ -33,9 +33,10 @@ def latent(fields: Fields) -> list[LayerKV]:
 
 def indexed(fields: Fields) -> list[LayerKV]:
     """DeepSeek-V3.2, GLM-5: latent rows and, where the layer has an indexer of its own, index rows beside them."""
-    layers, index_dim = latent(fields), fields.count("index_head_dim")
+    layers, index_dim, picked = latent(fields), fields.count("index_head_dim"), fields.count("index_topk")
     owns = _indexers(fields, len(layers))
-    return [replace(layer, index_dim=index_dim if own else 0) for layer, own in zip(layers, owns, strict=True)]
+    dims = [index_dim if own else 0 for own in owns]
+    return [replace(layer, index_dim=dim, reads=picked) for layer, dim in zip(layers, dims, strict=True)]
 
 
 def _indexers(fields: Fields, n_layers: int) -> list[bool]:
@@ -115,7 +116,7 @@ def _compressed_layer(fields: Fields, name: str, rates: Fields) -> LayerKV:
     if name == SLIDING:
         return window
     sparse, stride = name == "compressed_sparse_attention", rates.count(name)
-    index_dim = fields.count("index_head_dim") if sparse else 0
+    index_dim, picked = (fields.count("index_head_dim"), fields.count("index_topk")) if sparse else (0, None)
     overlap = 2 if sparse else 1  # rows of two neighbouring groups overlap
     buffers = 2 * overlap * stride * overlap * (window.k_dim + index_dim) * 4
-    return replace(window, stride=stride, index_dim=index_dim, state=buffers)
+    return replace(window, stride=stride, index_dim=index_dim, state=buffers, reads=picked)

