@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.eviction import SnapKV
+from helpers.eviction import KeyNorm, SnapKV
 from helpers.experiments.kvpress_rows import KEPT, PREFILL, TRIATTENTION
 from helpers.records import load_kvpress_race, load_kvpress_rows
 from helpers.teaching.labs import lab_8 as lab
@@ -88,6 +88,30 @@ def test_rows_in_common(asked, name):
     answer, words = COUNTS[name]
     said = asked(lab.check_in_common, answer)
     assert words in said and is_right(said) == (name == "right")
+
+
+def of_keys(score):
+    """A policy of one function of the keys."""
+    return type("Mine", (KeyNorm,), {"score": lambda self, layer, keys, position: score(keys)})()
+
+
+NORMS = {
+    "right": (of_keys(lambda keys: -keys.norm(dim=-1)), "Stage 3 of 3"),
+    "squares, which rank alike": (of_keys(lambda keys: -keys.square().sum(-1)), "Stage 3 of 3"),
+    "no minus": (of_keys(lambda keys: keys.norm(dim=-1)), "mind the sign"),
+    "as it was": (KeyNorm(), "some rounding is still there. They differ in the fourteenth bit"),
+    "all alike": (of_keys(lambda keys: 0 * keys[..., 0]), "score alike"),
+    "the place": (of_keys(lambda keys: torch.arange(5.0).expand(1, 2, 5)), "short keys should come first"),
+    "a number per key's number": (of_keys(lambda keys: -keys.abs()), "Not yet"),
+    "the class": (KeyNorm, "that is|is the class"),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_as_they_are(asked, name):
+    answer, words = NORMS[name]
+    said = asked(lab.check_unrounded, answer)
+    assert re.search(words, said) and is_right(said) == (name == "right" or "rank" in name)
 
 
 def group(reduce):

@@ -14,6 +14,7 @@ from helpers.teaching.attempts import attempt, is_number, need
 from helpers.teaching.checks import Number, check_stages, stage
 from helpers.teaching.labs.lab_5_paper_score import Case, arrows_of, as_tensor, near, random_case, which_slip
 from helpers.teaching.labs.lab_8_presses import ScorerPress
+from helpers.teaching.labs.policy_checks import require_policy, scores_of
 
 Function = Callable[..., Any]
 OFFSETS = [2**i for i in range(17)]
@@ -78,6 +79,26 @@ def _require_common(in_common: Function, other: Any, right: int) -> None:
     need(found == right or found != places, "that compares place by place; a row counts wherever it stands: use sets.")
     need(found == right or found != layers, "heads were thrown together: a row of head 0 is not head 1's.")
     need(found == right, f"both keep {right} rows, not {found}.")
+
+
+def check_unrounded(policy: Any) -> None:
+    """Key norms as they are, the shorter the better."""
+    check_stages(
+        stage("a policy", require_policy, policy),
+        stage("a score per row", _require_order, policy, 6, ""),
+        stage("rows of nearly one length", _require_order, policy, 12, " They differ in the fourteenth bit."),
+    )
+
+
+def _require_order(policy: Any, bits: int, end: str) -> None:
+    """Rows in a mixed order of lengths that differ by ``2 ** -bits`` and more."""
+    lengths = 1 + torch.tensor([3, 0, 2, 1, 4]) / 2**bits / 4
+    keys = (torch.ones(1, 2, 5, 8) / 8**0.5) * lengths[:, None]
+    found = scores_of(policy, 0, keys, 4)[0, 0]
+    best_first = found.argsort(descending=True, stable=True).tolist()
+    need(best_first != [4, 0, 2, 3, 1], "long keys score higher there: the shorter the better, so mind the sign.")
+    need(len(set(found.tolist())) == 5, f"rows of different lengths score alike: some rounding is still there.{end}")
+    need(best_first == [1, 3, 2, 0, 4], "short keys should come first; they do not.")
 
 
 def check_group_mean(policy: Any) -> None:
