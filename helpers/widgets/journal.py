@@ -65,5 +65,9 @@ def caption(counted: Sequence[Guess]) -> str:
 def _offer_page(journal: Journal) -> None:
     button = ipywidgets.Button(description=f"Save {FILE}", layout={"width": "auto"})
     said = ipywidgets.Label()
-    button.on_click(lambda _: setattr(said, "value", save_course_page(journal)))
+
+    def save(_: ipywidgets.Button) -> None:
+        said.value = save_course_page(journal)
+
+    button.on_click(save)
     display(button, said)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from helpers.teaching import course_page, journal
 from helpers.teaching.journal import FILE, Guess, Journal, predictions
-from tests.house.notebooks import REPO
+from labs.student_copies import masters
+from tests.house.notebooks import LESSONS, REPO, flat, outputs, read
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 asked = st.builds(
@@ -191,6 +192,14 @@ def test_a_second_damaged_file_does_not_replace_the_first(kept, tmp_path):
         kept.guesses()
     assert files(tmp_path) == ["my_predictions-damaged-2.json", "my_predictions-damaged.json"]
     assert (tmp_path / "my_predictions-damaged.json").read_bytes() == b"one"
+
+
+# --- One name, one question ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", [*LESSONS, *masters()], ids=lambda path: path.stem)
+def test_within_a_lesson_no_two_predictions_ask_in_the_same_words(path):
+    shown = [flat(output.get("data", {}).get("text/markdown", "")) for _, _, output in outputs(read(path))]
+    questions = [text for text in shown if text.startswith("**Predict:** ")]
+    assert questions and len(set(questions)) == len(questions)
 
 
 # --- Where it lies ---------------------------------------------------------------------------------------------------
