@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from helpers.measuring.comparisons import how_far
 from helpers.teaching.claims import Values, recorded, verdict_table
@@ -33,15 +34,19 @@ def course_page(guesses: Sequence[Guess], values: dict[str, Values]) -> str:
     return "\n\n".join([OPENING, title, table + left_out, "## Claims", verdict_table(values)]) + "\n"
 
 
-def save_course_page(journal: Journal) -> str:
-    """Write the page beside the journal; returns one line that says where it is, or what went wrong."""
-    folder = journal.path.parent
-    lessons = folder / "notebooks"
-    values = recorded(lessons if lessons.is_dir() else folder)
+def save_course_page(path: Path) -> str:
+    """Write the page beside the journal in ``path``; returns one line that says where it is, or what went wrong."""
+    journal, folder = Journal(path), path.parent
+    lessons, guesses = folder / "notebooks", journal.guesses()
+    if journal.notice:
+        return f"{FILE} was not saved. {journal.notice}"
     try:
-        (folder / FILE).write_text(course_page(journal.guesses(), values), encoding="utf-8", newline="\n")
+        values = recorded(lessons if lessons.is_dir() else folder)
+        (folder / FILE).write_text(course_page(guesses, values), encoding="utf-8", newline="\n")
     except OSError as error:
         return f"{FILE} could not be written: {error.strerror or error}."
+    except (ValueError, TypeError, KeyError) as error:
+        return f"{FILE} was not saved: a file in {lessons.name} is no notebook ({error})."
     return f"Saved: {folder / FILE}"
 
 

@@ -67,7 +67,7 @@ def _offer_page(journal: Journal) -> None:
     said = ipywidgets.Label()
 
     def save(_: ipywidgets.Button) -> None:
-        said.value = save_course_page(journal)
+        said.value = save_course_page(journal.path)
 
     button.on_click(save)
     display(button, said)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.teaching import course_page, journal
@@ -44,6 +44,7 @@ def files(folder):
 
 
 # --- What is kept ----------------------------------------------------------------------------------------------------
+@settings(deadline=None)
 @given(st.lists(asked, max_size=6), numbers)
 def test_every_guess_comes_back_as_it_was_and_a_result_goes_to_those_that_lack_one(guesses, result):
     with tempfile.TemporaryDirectory() as folder:
@@ -78,6 +79,7 @@ def test_a_result_that_is_no_number_is_not_kept(kept, result):
     assert kept.guesses() == [guess(1)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(asked, st.none() | numbers), max_size=8))
 def test_the_first_guess_counts_if_it_came_before_its_result(pairs):
     guesses = [dataclasses.replace(one, result=result) for one, result in pairs]
@@ -176,6 +178,7 @@ def test_a_damaged_file_is_set_aside_with_one_line(kept, data, tmp_path):
     assert (tmp_path / "my_predictions-damaged.json").read_bytes() == data
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_whatever_is_in_the_file_a_guess_is_kept_and_no_byte_is_lost(data):
     with tempfile.TemporaryDirectory() as folder:
@@ -254,6 +257,7 @@ def test_where_nobody_tells_it_the_lesson_has_no_name(course, monkeypatch):
 
 
 # --- The page on the whole course ------------------------------------------------------------------------------------
+@settings(deadline=None)
 @given(st.lists(st.tuples(asked, st.none() | numbers), max_size=6))
 def test_the_page_has_one_row_for_each_prediction_that_counts(pairs):
     guesses = [dataclasses.replace(one, result=result) for one, result in pairs]
@@ -283,10 +287,10 @@ def test_it_is_saved_beside_the_journal_and_computed_anew_from_the_lessons_outpu
     note = {"claim": "B5", "values": {"bits": 4.5}}
     cells = [{"outputs": [{"data": {"application/vnd.kv-memory.claim+json": note}}]}]
     (course / "notebooks/05_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
-    said = [course_page.save_course_page(kept)]
+    said = [course_page.save_course_page(kept.path)]
     first = (course / "my_course.md").read_text()
     (course / "notebooks/05_paged_blocks.ipynb").write_text(json.dumps({"cells": cells}))
-    said.append(course_page.save_course_page(kept))
+    said.append(course_page.save_course_page(kept.path))
     second = (course / "my_course.md").read_text()
     assert said == [f"Saved: {course / 'my_course.md'}"] * 2
     assert "4.50 bits" in second and "4.50 bits" not in first and "2 times too low" in first
@@ -295,5 +299,16 @@ def test_it_is_saved_beside_the_journal_and_computed_anew_from_the_lessons_outpu
 def test_a_page_that_cannot_be_saved_is_said_in_one_line(course):
     (course / "my_course.md").mkdir()
     (course / "notebooks/05_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
-    said = course_page.save_course_page(Journal(course / FILE))
+    said = course_page.save_course_page(course / FILE)
     assert said.startswith("my_course.md could not be written: ") and "\n" not in said
+
+
+def test_a_notebook_that_is_none_and_a_damaged_journal_leave_the_page_as_it_was(course):
+    (course / "my_course.md").write_text("as it was")
+    (course / "notebooks/05_paged_blocks.ipynb").write_text("no notebook")
+    said = [course_page.save_course_page(course / FILE)]
+    (course / FILE).write_text("{")
+    said.append(course_page.save_course_page(course / FILE))
+    assert said[0].startswith("my_course.md was not saved: a file in notebooks is no notebook (")
+    assert said[1].startswith(f"my_course.md was not saved. {FILE} was damaged")
+    assert all("\n" not in line for line in said) and (course / "my_course.md").read_text() == "as it was"

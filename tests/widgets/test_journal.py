@@ -163,6 +163,7 @@ def test_every_question_has_one_mark_within_the_axes(drawn):
     assert len(ax.texts) == min(NAMED, len(furthest(drawn)))
 
 
+@settings(deadline=None)
 @given(numbers, numbers)
 def test_a_factor_is_the_same_both_ways_and_says_which_group(guess, value):
     factor = factor_off(guess, value)
