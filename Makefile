@@ -22,7 +22,7 @@ AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
 # settings' folder keeps it from asking; the hub uses the same one.
 QUIET := JUPYTER_CONFIG_PATH="$(CURDIR)/labs/workshop/jupyter"
 # Named as a file to open, the first lesson would make its own folder the root, and the labs could not be reached.
-AT_THE_TOP := --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+AT_THE_TOP := --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/my_course/notebooks/00_start_here.ipynb
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 # The same under the oldest versions, in an environment of their own.
@@ -46,7 +46,9 @@ FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
 .PHONY: lab labs test test-processors quick notebooks bench sweep hub test-hub test-oldest wheelhouse clean
 
+# A learner works in a copy without outputs, my_course; notebooks/ keeps them, for readers and tests.
 lab: .venv/lab.done
+	@$(BIN)/python -m labs.learners_copy
 	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(AT_THE_TOP) $(ARGS)
 
 test: .venv/test.done
