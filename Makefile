@@ -23,7 +23,7 @@ AS_ROOT := $(shell [ "$$(id -u 2>/dev/null)" = 0 ] && echo --allow-root)
 # settings' folder keeps it from asking; the hub uses the same one.
 QUIET := JUPYTER_CONFIG_PATH="$(CURDIR)/labs/workshop/jupyter"
 # Named as a file to open, the first lesson would make its own folder the root, and the labs could not be reached.
-AT_THE_TOP := --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+AT_THE_TOP := --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/my_course/notebooks/00_start_here.ipynb
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 # The same under the oldest versions, in an environment of their own.
@@ -52,7 +52,9 @@ LAB_8 := lab_8_a_press_and_a_policy.ipynb
 .PHONY: lab labs lab-kvpress test test-kvpress test-processors quick notebooks bench sweep hub test-hub test-oldest wheelhouse
 .PHONY: wheelhouse-kvpress clean
 
+# A learner works in a copy without outputs, my_course; notebooks/ keeps them, for readers and tests.
 lab: .venv/lab.done
+	@$(BIN)/python -m labs.learners_copy
 	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) $(AT_THE_TOP) $(ARGS)
 
 test: .venv/test.done

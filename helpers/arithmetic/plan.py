@@ -154,7 +154,7 @@ class Plan:
         return memory - most.total, memory - least.total
 
     @property
-    def fits(self) -> str:
+    def fit(self) -> str:
         """``FITS``, ``PERHAPS`` or ``TOO_LARGE``, once a unified machine's GPU has been told that it may use more."""
         return FITS if self.spare[0] >= 0 else PERHAPS if self.spare[1] >= 0 else TOO_LARGE
 
@@ -225,13 +225,13 @@ class Plan:
     def verdict(self) -> str:
         """Fits or not, usable or not, in one sentence."""
         least, most = self.spare
-        if self.fits == TOO_LARGE:
+        if self.fit == TOO_LARGE:
             return f"It does not fit: {format_band(-most, -least)} too much"
         speed = f"at most {self.speed(self.context):,.1f} tokens/s in each sequence at full context"
         word = f"is usable: {speed}" if self.usable else f"is not usable: {speed}"
         held_back = self.machine.default_memory < self.machine.driver_memory and not self.fits_untold
         told = ", once the GPU has been told that it may use more than it may by default" if held_back else ""
-        if self.fits == PERHAPS:
+        if self.fit == PERHAPS:
             small, large = map(format_bytes, self.overhead)
             return (
                 f"It fits only if the overhead is small{told}, with {format_bytes(most)} to spare at {small} of it and "

@@ -122,7 +122,7 @@ def figures(plan: Plan) -> dict[str, Any]:
         "memory": plan.machine.driver_memory,
         "default_memory": plan.machine.default_memory,
         "spare": [round(size) for size in plan.spare],
-        "fits": plan.fits,
+        "fit": plan.fit,
         "fits_untold": plan.fits_untold,
         "room": [None if tokens == math.inf else tokens for tokens in plan.room],
         "weights_read": weights_read(plan.entry),

@@ -24,7 +24,7 @@ WARNINGS = {
 
 def report(plan: Plan) -> str:
     """The plan as a page in Markdown."""
-    said = [WARNINGS[plan.fits]] if plan.fits in WARNINGS else []
+    said = [WARNINGS[plan.fit]] if plan.fit in WARNINGS else []
     return "\n\n".join((_terms(plan), _assumptions(plan), "## Settings", *said, *settings(plan).values()))
 
 

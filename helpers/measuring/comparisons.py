@@ -89,3 +89,11 @@ def how_far(guess: float, value: float) -> str:
     if ratio >= 1.5:
         return f"{ratio:,.3g} times too {direction}"
     return f"{100 * abs(guess - value) / value:.2g}% too {direction}"
+
+
+def factor_off(guess: float, value: float) -> float:
+    """How many times too high or too low a guess is: 1 where it is equal, infinite where no factor leads there."""
+    if guess == value:
+        return 1.0
+    same_sign = guess > 0 < value or guess < 0 > value
+    return max(guess / value, value / guess) if same_sign else math.inf

@@ -4,6 +4,8 @@ It copies the lessons and the students' labs into the learner's home folder, the
 every learner's server this way, so the copy is made by the learner's own process: the same file serves local processes,
 SystemdSpawner and containers. (A ``pre_spawn_hook`` would run as the hub, and write files that a learner may not own.)
 
+Notebooks go without their outputs, which would give results away.
+
 What a learner has changed is never overwritten. A small file in their folder remembers what was handed out; a copy that
 is still as it was follows the teacher's corrections, and one that was deleted comes back fresh.
 """
@@ -19,7 +21,8 @@ from pathlib import Path
 
 COURSE = Path(__file__).resolve().parents[2]
 FOLDERS = ("notebooks", "labs")
-FOR_THE_TEACHER = {"masters", "workshop", "README.md", "TEACHING.md", "student_copies.py"}  # the masters: solutions
+# The masters hold the solutions.
+FOR_THE_TEACHER = {"masters", "workshop", "README.md", "TEACHING.md", "student_copies.py", "learners_copy.py"}
 MEMORY = ".course_copies.json"
 
 
@@ -34,19 +37,17 @@ def hand_out(home: Path, course: Path = COURSE, *, solutions: bool = False) -> l
     Returns:
         The files that were written, as paths below the course.
     """
-    memory = home / MEMORY
-    handed = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
-    written = []
+    handed, written = remembered(home), []
     for name in course_files(course, solutions=solutions):
-        data, target = (course / name).read_bytes(), home / name
-        mine = _digest(target.read_bytes()) if target.exists() else None
-        if mine is None or mine == handed.get(name) != _digest(data):
+        data, target = handed_bytes(course / name), home / name
+        mine = digest(target.read_bytes()) if target.exists() else None
+        if mine is None or mine == handed.get(name) != digest(data):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-            handed[name] = _digest(data)
+            handed[name] = digest(data)
             written.append(name)
     if written:
-        memory.write_text(json.dumps(handed, indent=1), encoding="utf-8")
+        remember(home, handed)
     return written
 
 
@@ -61,7 +62,37 @@ def course_files(course: Path = COURSE, *, solutions: bool = False) -> Iterator[
                 yield "/".join(parts)
 
 
-def _digest(data: bytes) -> str:
+def remembered(home: Path) -> dict[str, str]:
+    """What was handed out into a learner's folder: the digest of each file, by its path below the course."""
+    try:
+        found = json.loads((home / MEMORY).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # a damaged memory is as good as none: what is there stays in any case
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def remember(home: Path, handed: dict[str, str]) -> None:
+    """Keep what was handed out into a learner's folder."""
+    (home / MEMORY).write_text(json.dumps(handed, indent=1), encoding="utf-8")
+
+
+def handed_bytes(path: Path) -> bytes:
+    """What a learner gets of a file: a notebook without outputs, its cells and metadata as they are; others whole."""
+    data = path.read_bytes()
+    if path.suffix != ".ipynb":
+        return data
+    try:
+        notebook = json.loads(data)
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell["outputs"], cell["execution_count"] = [], None
+    except (ValueError, TypeError, KeyError):  # no notebook, whatever its name says
+        return data
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def digest(data: bytes) -> str:
+    """What tells one content of a file from another."""
     return hashlib.sha256(data).hexdigest()
 
 

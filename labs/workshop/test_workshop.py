@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ def course(tmp_path: Path) -> Path:
         "labs/README.md",
         "labs/TEACHING.md",
         "labs/student_copies.py",
+        "labs/learners_copy.py",
         "labs/__pycache__/x.pyc",
         "labs/masters/lab_1.ipynb",
         "labs/workshop/README.md",
@@ -100,6 +102,26 @@ def test_a_deleted_copy_comes_back_fresh(course: Path, tmp_path: Path) -> None:
     (home / "labs/lab_1.ipynb").write_text("lost")
     (home / "labs/lab_1.ipynb").unlink()
     assert hand_out(home, course) == ["labs/lab_1.ipynb"]
+
+
+def test_what_a_lesson_found_is_not_handed_out(course: Path, tmp_path: Path) -> None:
+    """A learner is to guess first; the cells and what is said about them stay."""
+    cell = {"cell_type": "code", "metadata": {"tags": ["hide-input"]}, "source": ["print(6 * 7)"]}
+    ran = {"cells": [cell | {"outputs": [{"text": "42"}], "execution_count": 1}], "metadata": {"name": "0"}}
+    (course / "notebooks/00.ipynb").write_text(json.dumps(ran))
+    hand_out(tmp_path / "anna", course)
+    mine = json.loads((tmp_path / "anna/notebooks/00.ipynb").read_text())
+    assert mine == ran | {"cells": [cell | {"outputs": [], "execution_count": None}]}
+
+
+def test_a_damaged_memory_starts_the_server_and_loses_nothing(course: Path, tmp_path: Path) -> None:
+    """Nothing says then that a copy is as it was handed out, so it stays."""
+    home = tmp_path / "anna"
+    hand_out(home, course)
+    (home / ".course_copies.json").write_text("{")
+    (course / "labs/lab_1.ipynb").write_text("second edition")
+    assert hand_out(home, course) == []
+    assert (home / "labs/lab_1.ipynb").read_text() == "labs/lab_1.ipynb, first edition"
 
 
 def test_the_real_course_hands_out_its_lessons_and_no_master() -> None:

@@ -146,8 +146,8 @@ def test_an_engine_that_cannot_run_the_plan_gets_the_reason_and_no_command(engin
 def test_a_plan_that_does_not_fit_says_so_beside_its_commands():
     plans = [Plan("Qwen3-32B", "q4_k_m", card, f, 32_768) for card in CARDS for f in ("fp16", "q8_0")]
     said = [("It does not fit: with" in report(plan), "It may not fit: if" in report(plan)) for plan in plans]
-    assert said == [(plan.fits == TOO_LARGE, plan.fits == PERHAPS) for plan in plans]
-    assert {plan.fits for plan in plans} == {FITS, PERHAPS, TOO_LARGE}
+    assert said == [(plan.fit == TOO_LARGE, plan.fit == PERHAPS) for plan in plans]
+    assert {plan.fit for plan in plans} == {FITS, PERHAPS, TOO_LARGE}
 
 
 def test_drafts_reach_the_engines_that_have_options_for_them():

@@ -148,8 +148,8 @@ def test_a_second_model_that_drafts_has_a_cache_for_each_sequence():
 def test_every_answer_that_depends_on_the_overhead_is_a_band():
     plan = Plan("Qwen3-32B", "q4_k_m", "RTX 4090", "q8_0", 32_768)
     points = [Plan("Qwen3-32B", "q4_k_m", "RTX 4090", "q8_0", 32_768, overhead=size) for size in plan.overhead]
-    assert plan.overhead == OVERHEAD and plan.fits == PERHAPS
-    assert [point.fits for point in points] == [FITS, TOO_LARGE]
+    assert plan.overhead == OVERHEAD and plan.fit == PERHAPS
+    assert [point.fit for point in points] == [FITS, TOO_LARGE]
     assert plan.spare == (points[1].spare[0], points[0].spare[0])
     assert plan.room == (points[1].room[0], points[0].room[0])
     assert [b.total for b in plan.budgets] == [p.budgets[0].total for p in points]

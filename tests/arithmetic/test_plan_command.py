@@ -62,7 +62,7 @@ def test_a_reader_who_has_had_enough_ends_it_without_a_traceback():
 def test_json_has_the_figures_of_the_page(capsys):
     main([*WORDS, "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["overhead"] == [GiB / 2, 1.5 * GiB] and found["fits"] == "fits"
+    assert found["overhead"] == [GiB / 2, 1.5 * GiB] and found["fit"] == "fits"
     assert found["total"] == [size + found["weights"] + found["cache"] for size in found["overhead"]]
     assert found["spare"] == [found["memory"] - total for total in reversed(found["total"])]
     assert found["room"] == [*PLAN.room] and found["weights_read"] == 8_190_735_360 - 151_936 * 4_096

@@ -30,7 +30,7 @@ def plan_on(card, kv_format="fp16"):
 )
 def test_a_plan_fits_by_default_once_told_or_not_at_all(card, kv_format, fits, by_default):
     plan = plan_on(card, kv_format)
-    assert (plan.fits, plan.fits_untold) == (fits, by_default)
+    assert (plan.fit, plan.fits_untold) == (fits, by_default)
     assert (TOLD in plan.verdict) == (fits == FITS and not by_default)
 
 
@@ -64,5 +64,5 @@ def test_every_machine_s_page_is_of_what_its_driver_shows(card):
 def test_json_says_so_too(capsys):
     main(["llama-3.1-70b", "--card", "strix halo 128gb", "--context", "131072", "--sequences", "1", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert (found["fits"], found["fits_untold"]) == (FITS, False)
+    assert (found["fit"], found["fits_untold"]) == (FITS, False)
     assert found["default_memory"] < min(found["total"]) and max(found["total"]) < found["memory"]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Page
 
+from labs.learners_copy import make_copy
 from tests.browser import jupyter
 from tests.house.notebooks import LESSONS, NOTEBOOKS
 
@@ -21,13 +22,13 @@ class Lesson(NamedTuple):
 
 @pytest.fixture(scope="session")
 def course(tmp_path_factory):
-    """A browser, and JupyterLab on a copy of the lessons."""
+    """A browser, and JupyterLab on a learner's copy: what a page shows comes from its run, and no lesson changes."""
     chromium = jupyter.find_chromium()
     if chromium is None:
         pytest.skip(f"no Chromium here: none of {', '.join(jupyter.PROGRAMS)} is on the PATH, and CHROMIUM is not set")
     scratch = tmp_path_factory.mktemp("browser")
     folder = scratch / "course"
-    jupyter.copy_notebooks(NOTEBOOKS, folder / NOTEBOOKS.name)
+    make_copy(folder)
     with jupyter.jupyterlab(folder, scratch) as lab, jupyter.browser(chromium, scratch / "profile") as context:
         yield context, lab
 

@@ -98,17 +98,6 @@ def find_chromium() -> str | None:
     raise FileNotFoundError(f"CHROMIUM is {wanted!r}; no such program")
 
 
-def copy_notebooks(source: Path, target: Path) -> None:
-    """Copy the lessons without their outputs, so that what a page shows comes from its run, and no lesson changes."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    for path in target.glob("*.ipynb"):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                cell["outputs"], cell["execution_count"] = [], None
-        path.write_text(json.dumps(notebook), encoding="utf-8")
-
-
 @contextmanager
 def jupyterlab(folder: Path, scratch: Path) -> Iterator[Lab]:
     """JupyterLab on a folder, started as ``make lab`` does; a user's own settings and history are left alone."""

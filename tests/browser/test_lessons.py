@@ -14,6 +14,8 @@ from helpers.arithmetic import GiB
 from helpers.arithmetic.plan_report import report
 from helpers.eviction import TriAttention
 from helpers.models import gold_ids, load_reasoner, make_worksheets
+from helpers.teaching import journal
+from helpers.teaching.journal import Journal
 from helpers.teaching.quiz import QUESTIONS
 from helpers.widgets import blocks, formats, garage, heads, memory, own_plan, planner, walls
 from helpers.widgets.compression import N_SHEETS, compression_frame
@@ -130,13 +132,16 @@ def draws_its_figure_while_the_model_thinks(lesson):
     assert len(lesson.replaced) >= 2, "no figure changed twice while the model was thinking"
 
 
-def shows_a_guess_beside_the_result(lesson):
+def shows_a_guess_beside_the_result_and_keeps_it(lesson):
     field = lesson.page.get_by_placeholder("your guess").first
     field.fill("1,000")
     field.press("Enter")
     verdict = lesson.page.locator(jupyter.OUTPUT, has_text="You predicted 1,000 ").first
     verdict.wait_for()
     assert "Result: " in verdict.text_content()
+    kept = Journal(lesson.folder.parent / journal.FILE).guesses()[-1]
+    assert (kept.lesson, kept.guess, kept.after) == (lesson.name, 1000, True)
+    assert f"You predicted 1,000 {kept.unit}. Result: {kept.result:,.10g}" in verdict.text_content()
 
 
 def says_what_cannot_be_shared_out_and_keeps_the_picture(lesson):
@@ -182,7 +187,7 @@ def grades_the_quiz_with_reasons(lesson):
 
 MORE = {
     "00": [draws_its_figure_while_the_model_thinks],
-    "01": [shows_a_guess_beside_the_result],
+    "01": [shows_a_guess_beside_the_result_and_keeps_it],
     "02": [says_what_cannot_be_shared_out_and_keeps_the_picture],
     "09": [races_two_runs_and_none_that_came_later, saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],
 }

@@ -232,7 +232,7 @@ def test_with_a_kernel_python_counts_every_number(opened):
     page.expose_function("count", count)
     page.evaluate(ANEW, [["row_format"], True])
     shown = of(page, "row_format")
-    assert "Recorded" not in shown.inner_text()
+    assert "On this page" not in shown.inner_text()
     number = shown.get_by_role("combobox", name="number")
     number.select_option("7")
     took = page.evaluate(TIMED, [shown.get_by_role("slider").element_handle(), [1, 2, 3, 4] * 7 + [1, 4], "line"])

@@ -328,12 +328,12 @@ def test_question_1():
     assert missing == ["452.4 MiB", "196.4 MiB"] and "by 452.4 MiB, and with 0.25 GiB by 196.4" in lesson_text("03")
     assert f"{find_card(card).shown_mib:,} MiB on an H100" in lesson_text("03")
     for enough in ({"kv_format": "q8_0"}, {"kv_format": "fp8_e4m3"}, {"context": 65_536}):
-        assert plan(card, **enough).fits == FITS
+        assert plan(card, **enough).fit == FITS
 
 
 def test_question_2():
-    alone = [plan(sequences=n).fits for n in range(1, 17)]
-    shared = [plan(sequences=n, shared_prefix=round(0.9 * 131_072)).fits for n in range(1, 17)]
+    alone = [plan(sequences=n).fit for n in range(1, 17)]
+    shared = [plan(sequences=n, shared_prefix=round(0.9 * 131_072)).fit for n in range(1, 17)]
     assert alone == [FITS] * 2 + [TOO_LARGE] * 14 and shared == [FITS] * 15 + [PERHAPS]
     speeds = [plan(sequences=n).speed(131_072) for n in (2, 15)]
     assert [f"{speed:.1f}" for speed in speeds] == ["37.6", "7.0"]

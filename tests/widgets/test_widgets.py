@@ -174,8 +174,9 @@ def shown(monkeypatch):
 
 
 @pytest.fixture
-def live(monkeypatch):
+def live(monkeypatch, tmp_path):
     monkeypatch.delenv("COURSE_STATIC", raising=False)
+    monkeypatch.chdir(tmp_path)  # the journal of these guesses
 
 
 @pytest.fixture

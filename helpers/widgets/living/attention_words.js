@@ -107,9 +107,9 @@ export function render({ model, el }) {
   const places = glider((ys) => rows.forEach((row, i) => row.setAttribute("transform", `translate(4 ${ys[i]})`)));
   const task = html("p", { style: "margin:0 0 8px;font-size:17px" });
   const read = html("strong");
-  const plane = panel("1. Ask: turn the query", PLANE, axes(), layers[0], grip);
+  const plane = panel("1. Ask: the query against each key", PLANE, axes(), layers[0], grip);
   const shares = panel("2. Share out", 262, ...heads(), ...rows);
-  const sums = panel("3. Answer: values in those shares", PLANE, axes(), layers[1]);
+  const sums = panel("3. Answer: the values, in those shares", PLANE, axes(), layers[1]);
   const field = plane.lastChild;
   field.style.touchAction = "none";
   const row = html("div", { style: "display:flex;flex-wrap:wrap;gap:10px 14px;justify-content:center" }, plane, shares, sums);

@@ -6,6 +6,7 @@ import { arcPoints, cachedKey, compassFrame, futureQuery, inDegrees, offsetsOf }
 const RIM = 84, ROW = 25; // pixels: a compass's radius, a key's line
 const BANDS = ["Quick", "Slow"];
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+const tenths = (value) => Math.round(10 * value) / 10;
 const size = ([x, y]) => Math.hypot(x, y);
 
 /** The entry of the picture. */
@@ -41,10 +42,10 @@ export function render({ model, el }) {
         html("b", { class: "compass-orange" }, "Orange square"), ": the note (key) on one token. Where both point the same way, the note answers the question.");
       show = (frame, offsets) => [...parts, bars, list].forEach((part) => part.show(frame, offsets, choice));
     }
-    const frame = compassFrame(data, choice), norm = head.norm[choice.key], score = frame.scores[choice.key];
+    const frame = compassFrame(data, choice), [norm, score] = [head.norm[choice.key], frame.scores[choice.key]].map(tenths);
     show(frame, offsetsOf(data, choice.stop));
     const word = head.tokens[choice.key].trim(), place = frame.order.indexOf(choice.key) + 1, isKept = frame.kept.includes(choice.key);
-    const [quick, slow] = head.bands.map((band) => frame.products[band]), rest = score - norm - quick - slow;
+    const [quick, slow] = head.bands.map((band) => tenths(frame.products[band])), rest = score - norm - quick - slow; // what is shown adds up
     say(`“${word}”, asked ${stops[choice.stop] === "all" ? "from all distances ahead, the mean" : `from ${ahead(choice.stop)} ahead`}: quick ${signed(quick)}, slow ${signed(slow)}, the other ${head.omega.length - 2} bands ${signed(rest)}: series ${signed(score - norm)}. ` +
       `Norm term ${signed(norm)}. Score ${signed(score)}, place ${place} of ${frame.order.length}, ${isKept ? "kept" : "evicted"}.`);
   }

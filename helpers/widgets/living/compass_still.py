@@ -31,8 +31,8 @@ def compass_scene(
     for which, band in enumerate(head.bands):
         turned = 0.0 if ahead == "all" else head.omega[band] * ahead
         shapes += _compass(head, which, needles[which], turned, frame["products"][band])
-    norm, score = head.norm[token], frame["scores"][token]
-    rest = score - norm - sum(frame["products"][band] for band in head.bands)
+    norm, score = round(head.norm[token], 1), round(frame["scores"][token], 1)
+    rest = score - norm - sum(round(frame["products"][band], 1) for band in head.bands)  # what is shown adds up
     told = f"the other {len(head.omega) - 2} bands {rest:+.1f}, norm term {norm:+.1f}: score {score:+.1f}"
     shapes += [
         Text(12, 360, f"+ {told}", INK, bold=True),

@@ -178,5 +178,5 @@ export function render({ model, el }) {
 
 const CELLS = "display:flex;flex-wrap:wrap;gap:2px;min-height:56px;align-content:start;font:14px ui-monospace,monospace";
 const GREY = { fill: "var(--gone)", opacity: 0.6 };
-const RECORDED_ONLY = "Recorded are those over a ▲; with the notebook's kernel running, any.";
+const RECORDED_ONLY = "On this page the numbers over a ▲ can be pulled; in a running notebook, all.";
 const SOFTLY = { style: "fill:var(--soft)" };
