@@ -200,7 +200,8 @@ def require_kvpress() -> None:
 def _spawn(log: Path) -> subprocess.Popen[str]:
     """A process that waits to be asked, and ends when this one does, since its input then ends."""
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"HF_HUB_OFFLINE": "1"}  # the model lies on the disk
-    command = [str(PYTHON), "-P", str(CHILD)]  # -P, or this folder's kvpress.py would be taken for the package
+    # -P, or this folder's kvpress.py would be taken for the package; -E, or so might what our environment names.
+    command = [str(PYTHON), "-P", "-E", str(CHILD)]
     with log.open("wb") as errors:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
         return subprocess.Popen(command, **pipes, text=True, encoding="utf-8", env=environment)
