@@ -338,7 +338,7 @@ def test_the_master_was_saved_with_what_the_record_says(master):
             assert re.search(rf"^{name} +{run.rows_kept:,} .* {run.share_of_bytes:.0%} +{run.loss:.2f}$", said, re.M)
 
 
-def test_the_race_has_both_sides_by_the_same_rules_and_no_winner(prose):
+def test_the_race_has_both_sides_by_the_same_rules_and_they_end_close(prose):
     race = load_kvpress_race()
     assert len(race.sides) == 2 and set(race.policies) == {"KNorm", "TriAttention"} and race.n_rounds >= 3
     assert race.facts["machine"]["cores"] == 2
@@ -346,5 +346,5 @@ def test_the_race_has_both_sides_by_the_same_rules_and_no_winner(prose):
         ours, theirs = (race.laps[side, policy] for side in race.sides)
         assert ours.loss == pytest.approx(theirs.loss, abs=0.005)
         assert ours.bytes_peak - theirs.bytes_peak == 46_080 and "one row lower" in prose
-        assert all(abs(ratio - 1) <= 1 / 8 for ratio in race.speed_ratios[policy])
-    assert "no ratio is further from 1 than an eighth" in prose
+        assert all(0.9 < ratio < 1 for ratio in race.speed_ratios[policy])
+    assert "ahead in every round, by less than a tenth" in prose
