@@ -26,8 +26,8 @@ def in_folder_of_copies(rule):
 by_name = pytest.mark.parametrize("path", MASTERS, ids=lambda path: path.name)
 
 
-def test_there_are_six_labs():
-    assert [path.name[:5] for path in MASTERS] == [f"lab_{n}" for n in range(1, 7)]
+def test_there_are_seven_labs():
+    assert [path.name[:5] for path in MASTERS] == [f"lab_{n}" for n in range(1, 8)]
 
 
 # --- Masters ---------------------------------------------------------------------------------------------------------
