@@ -77,12 +77,14 @@ labs: .venv/test.done
 	$(BIN)/python -m labs.student_copies
 
 lab-vllm: .venv/lab.done .venv-vllm/vllm.done
+	@$(BIN)/python -m labs.learners_copy
 	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) --ServerApp.root_dir=. \
-	  --LabApp.default_url=/lab/tree/labs/$(LAB_7) $(ARGS)
+	  --LabApp.default_url=/lab/tree/my_course/labs/$(LAB_7) $(ARGS)
 
 # The lab and the engine under it, living; make test plays what was saved.
 test-vllm: .venv/test.done .venv-vllm/vllm.done
-	COURSE_VLLM=live $(PYTEST) --nbval-cell-timeout=600 tests/engines/test_vllm.py labs/masters/$(LAB_7) $(ARGS)
+	COURSE_VLLM=live $(PYTEST) --nbval-cell-timeout=600 tests/engines/test_vllm.py tests/engines/test_vllm_options.py \
+	  labs/masters/$(LAB_7) $(ARGS)
 
 bench: .venv/lab.done
 	$(BIN)/python -m helpers.experiments.memory_speed $(ARGS)
