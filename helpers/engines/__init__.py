@@ -13,5 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "llama_cpp": ["LlamaCpp"],
         "llama_cpp_log": ["predict_room"],
         "reasoner_gguf": ["write_reasoner_gguf"],
+        "vllm": ["VLLM"],
+        "vllm_log": ["read_metrics", "read_settings"],
     },
 )

@@ -66,7 +66,8 @@ class Answer:
         ended: True where the model ended it, False where ``max_tokens`` or the room did.
         prompt_tokens: tokens of the prompt, those included whose rows were there already.
         reused_tokens: of these, tokens whose rows were still there from the prompt before.
-        prefill_speed, decode_speed: tokens per second, as the engine says; the latter None for fewer than two tokens.
+        prefill_speed, decode_speed: tokens per second, as the engine says; None where it does not, and the latter for
+            fewer than two tokens.
         likeliest: for each token, the likeliest tokens in its place with their log-probabilities (nats), best first.
     """
 
@@ -75,7 +76,7 @@ class Answer:
     ended: bool
     prompt_tokens: int
     reused_tokens: int
-    prefill_speed: float
+    prefill_speed: float | None
     decode_speed: float | None
     likeliest: tuple[dict[int, float], ...] = ()
 

@@ -5,7 +5,6 @@ Not in the kernel's process: there a start with a stop right after it hangs for 
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
 import json
 import os
@@ -17,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import index
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -25,6 +23,7 @@ from urllib.parse import urlsplit
 from helpers.arithmetic.footprint import require_count
 from helpers.arithmetic.layers import KVFormat, split_format
 from helpers.engines import llama_cpp_child
+from helpers.engines.door import is_chat, knock, read_json, text_or_ids
 from helpers.engines.engine import Answer, Engine, Figures, Prompt
 from helpers.engines.llama_cpp_log import first_complaint, ggml_types, read_log
 
@@ -133,10 +132,10 @@ class LlamaCpp(Engine):
             RuntimeError: if it is not running.
         """
         require_count("max_tokens", max_tokens, least=1)
-        if isinstance(prompt, list) and prompt and isinstance(prompt[0], dict):
+        if is_chat(prompt):
             prompt = self._post("/apply-template", {"messages": prompt})["prompt"]
         request = {
-            "prompt": _text_or_ids(prompt),
+            "prompt": text_or_ids(prompt),
             "n_predict": max_tokens,
             "temperature": 0,
             "return_tokens": True,
@@ -166,21 +165,28 @@ class LlamaCpp(Engine):
             raise RuntimeError("llama.cpp is not running: call start(), or use it in a with statement")
         return self._process
 
+    def slots(self) -> list[dict[str, Any]]:
+        """What ``/slots`` says of each sequence's place: its cells, and whether somebody is being answered in it.
+
+        Raises:
+            RuntimeError: if it is not running.
+        """
+        return read_json("llama.cpp", self._knock("/slots"))
+
+    def metrics(self) -> str:
+        """What ``/metrics`` says: counters since it started, one a line.
+
+        Raises:
+            RuntimeError: if it is not running.
+        """
+        return self._knock("/metrics")
+
     def _post(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request to the server, past all proxies, and return what it answers."""
+        return read_json("llama.cpp", self._knock(path, request))
+
+    def _knock(self, path: str, request: dict[str, Any] | None = None) -> str:
         self._running()
-        connection = http.client.HTTPConnection(self._address)
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._options['key']}"}
-        try:
-            connection.request("POST", path, json.dumps(request), headers)
-            answer = json.loads(connection.getresponse().read())
-        except (OSError, http.client.HTTPException) as error:
-            raise RuntimeError("llama.cpp ended while it was asked; start it again") from error
-        finally:
-            connection.close()
-        if "error" in answer:
-            raise ValueError(f"llama.cpp refuses: {answer['error']['message']}")
-        return answer
+        return knock("llama.cpp", self._address, path, request, self._options["key"])
 
 
 def require_xllamacpp() -> None:
@@ -224,16 +230,6 @@ def _read_when_written(log: Path, address: str | None) -> str:
             break
         time.sleep(0.01 if address else 0.1)
     return said
-
-
-def _text_or_ids(prompt: Prompt) -> str | list[int]:
-    try:
-        given = prompt if isinstance(prompt, str) else [index(token) for token in prompt]
-    except TypeError:
-        given = ""
-    if not given:
-        raise ValueError(f"prompt is {prompt!r}; it may be text, a list of token ids, or a list of chat messages")
-    return given
 
 
 def _read_answer(answer: dict[str, Any]) -> Answer:

@@ -49,7 +49,8 @@ def start(options: dict[str, Any]) -> Any:
     params.fit_params = False  # it would read the model twice, and may change what was asked for
     params.warmup = False
     params.cache_ram_mib = 0  # no copies of old prompts in memory that no figure counts
-    params.ui = params.endpoint_slots = False
+    params.ui = False
+    params.endpoint_slots = params.endpoint_metrics = True
     return xllamacpp.Server(params)
 
 

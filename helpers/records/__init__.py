@@ -22,6 +22,7 @@ from helpers.records.story_floors import load_story_floors
 from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
 from helpers.records.transformers_paged import load_transformers_paged
+from helpers.records.vllm_server import load_vllm_server
 from helpers.records.walls import load_walls
 
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
@@ -48,6 +49,7 @@ RECORDS = {
     "sweep": load_sweep,
     "throughput": load_throughput,
     "transformers_paged": load_transformers_paged,
+    "vllm_server": load_vllm_server,
     "walls": load_walls,
 }
 

@@ -113,6 +113,7 @@ c.Spawner.args = [
 c.Spawner.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 c.Spawner.env_keep = ["COURSE_LEADERBOARD", "COURSE_MODEL", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH"]
 c.Spawner.environment = {
+    "COURSE_VLLM": "saved",  # a server of vLLM's takes 2 GB: not one for each learner
     "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
     "HUB_SOLUTIONS": setting("SOLUTIONS"),
     # One thread each: threads that wait for each other spin, and thirty learners' would spin on the same cores.

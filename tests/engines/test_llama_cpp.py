@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from packaging.requirements import Requirement
 
 from helpers.arithmetic import KVShape
 from helpers.engines import LlamaCpp, llama_cpp, predict_room
+from helpers.engines.door import knock
 from helpers.models import load_reasoner, make_worksheets
 
 SMOLLM2 = KVShape(n_layers=30, n_kv_heads=3, head_dim=64)
@@ -119,6 +121,22 @@ def test_four_prompts_at_the_same_time(reasoner_gguf, reasoner, sheets, unified)
     with LlamaCpp(reasoner_gguf, 1024, "fp32", sequences=4, unified=unified) as engine, ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(engine.ask, prompts))
     assert [answer.text.split() for answer in answers] == [f"{s.thought} {s.answer}".split() for s in sheets]
+
+
+# --- Slots and counters ----------------------------------------------------------------------------------------------
+def test_each_sequence_has_cells_of_its_own_and_finds_its_rows_token_by_token(reasoner_gguf):
+    with LlamaCpp(reasoner_gguf, 1000, sequences=4) as engine:
+        slots = engine.slots()
+        assert [(slot["n_ctx"], slot["is_processing"]) for slot in slots] == [(256, False)] * 4
+        assert engine.figures().room.tokens == 1024
+        assert [engine.ask([*range(5, 25), last], 1).reused_tokens for last in (30, 31)] == [0, 20]
+        with pytest.raises(ValueError, match="request .300 tokens. exceeds the available context size .256 tokens."):
+            engine.ask([1] * 300, 1)
+        assert re.search(r"^llamacpp:prompt_tokens_cached_total 20$", engine.metrics(), re.MULTILINE)
+        for path in ("/slots", "/metrics"):
+            assert "Invalid API Key" in knock("llama.cpp", engine._address, path)
+    with pytest.raises(RuntimeError, match="llama.cpp is not running"):
+        engine.slots()
 
 
 # --- Processes -------------------------------------------------------------------------------------------------------

@@ -16,14 +16,10 @@ from helpers.arithmetic.engine_settings import VLLM_FORMATS, settings
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-vllm"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# Its parser has moved between two modules.
 CHILD = """
 import json, sys
-from vllm.entrypoints.openai.cli_args import make_arg_parser
-try:
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-except ImportError:
-    from vllm.utils import FlexibleArgumentParser
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.utils.argparse_utils import FlexibleArgumentParser
 parser = make_arg_parser(FlexibleArgumentParser())
 for line in sys.stdin:
     given = parser.parse_args(json.loads(line))
