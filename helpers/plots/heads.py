@@ -8,8 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from helpers.arithmetic.catalog import GiB, MiB
-from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, bytes_axis, new_axes, powers_axis
 
 
@@ -108,31 +106,6 @@ def layers_kept(panels: dict[str, tuple[Sequence[int], Sequence[int]]]) -> Figur
         ax.spines[["top", "right"]].set_visible(False)
         ax.set_xlabel("layer", fontsize=9, labelpad=1)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", frameon=False, ncols=2, fontsize=9)
-    return figure
-
-
-def ways_to_keep(tokens: Sequence[int], lines: dict[str, Sequence[float]], at: int) -> Figure:
-    """Bytes over tokens, both axes in powers: one line per way to keep notes, each marked at ``at`` tokens.
-
-    Args:
-        tokens: the x axis; ``at`` is one of them.
-        lines: by name, the bytes at each of ``tokens``; drawn dashed, thick and dotted, in this order.
-        at: the number of tokens that the marks stand at.
-    """
-    figure, ax = new_axes("tokens", "KV cache of one sequence", left=0.13, right=0.95)
-    looks = (("--", GREY, "o", 1.6), ("-", SKY, "s", 5.0), (":", RED, "D", 2.4))
-    place = list(tokens).index(at)
-    for (name, values), (style, color, marker, width) in zip(lines.items(), looks, strict=False):
-        ax.plot(tokens, values, style, color=color, linewidth=width)
-        ax.plot([], [], style, color=color, linewidth=width, marker=marker, label=name)
-        ax.plot([at], [values[place]], marker, color=color, markeredgecolor="black", markersize=8)
-    ax.set_yscale("log", base=2)
-    powers_axis(ax, [2**k for k in range(10, 21, 2)], [f"{2**k:,}" for k in range(10, 21, 2)])
-    ticks = [4 * MiB, 64 * MiB, GiB, 16 * GiB, 256 * GiB, 4_096 * GiB]
-    ax.set_yticks(ticks, [format_bytes(tick).replace(".0 ", " ") for tick in ticks])
-    ax.set_xlim(tokens[0], tokens[-1])
-    ax.set_ylim(4 * MiB, 16_384 * GiB)
-    ax.legend(loc="upper left", frameon=False)
     return figure
 
 

@@ -6,7 +6,7 @@ without a row in ``CONTROLS`` still has to run without an error.
 
 import re
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -17,8 +17,11 @@ from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.teaching import journal
 from helpers.teaching.journal import Journal
 from helpers.teaching.quiz import QUESTIONS
-from helpers.widgets import blocks, formats, garage, heads, memory, own_plan, planner, walls
+from helpers.widgets import blocks, garage, memory, own_plan, planner
 from helpers.widgets.compression import N_SHEETS, compression_frame
+from helpers.widgets.living.attention_words import attend, verdict
+from helpers.widgets.living.shared_heads import count
+from helpers.widgets.living.stored_row import store
 from tests.browser import jupyter
 
 PATIENCE = 180.0  # seconds for a run of worksheets that takes three on a free machine
@@ -30,13 +33,9 @@ ARGUMENTS = {
     "second model": "second_model",
     "tokens/s wanted": "wanted",
     "tokens kept": "kept",
-    "K": "k_format",
-    "V": "v_format",
     "block size": "block_size",
     "evicted, %": "evicted",
     "stay": "pattern",
-    "holes": "way",
-    "reads": "step",
 }
 
 
@@ -77,13 +76,11 @@ class Control(NamedTuple):
     walk: tuple[str, ...]
     frame: Callable[..., tuple[Any, str]]
     still: tuple[str, ...] = ()
-    renamed: dict[str, str] = {}
     how: dict[str, Any] = {}
 
     def values(self, cell):
         """What the controls say they are set to, as ``frame`` takes it."""
-        names = ARGUMENTS | self.renamed
-        return {names.get(label, label): parse(text) for label, text in jupyter.settings(cell).items()}
+        return {ARGUMENTS.get(label, label): parse(text) for label, text in jupyter.settings(cell).items()}
 
     def check(self, cell):
         """The whole caption is the one that belongs to what the controls say."""
@@ -115,15 +112,43 @@ PLAN = Control("09", ("context",), own_plan.home_frame, ENDS)
 CONTROLS = [
     Control("00", ("tokens",), memory.models_frame),
     Control("01", ("sequences",), memory.wall_frame, ("dropdown",)),
-    Control("02", ("tokens",), heads.redesign_frame, ("dropdown",), {"heads": "sharing"}),
     Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
-    Control("04", ("K", "V"), formats.pairs_frame),
     Control("05", ("prompt",), blocks.pool_frame, ("slider",)),
     Control("06", ("evicted, %",), garage.garage_frame, ("slider",)),
-    Control("07", ("rounds",), walls.slots_frame, ENDS),
-    Control("07", ("tokens",), walls.grid_frame, ENDS),
     Control("08", ("budget",), compression_of, how=SLOW),
     PLAN,
+]
+
+
+# --- A living picture, and what it says after one move ----------------------------------------------------------------
+class Living(NamedTuple):
+    """A living picture of one lesson: what of it is moved, found by role and name, by which key, and what it then says.
+
+    The figures are Python's, so what is said shows that the kernel was asked where the picture asks it.
+    """
+
+    lesson: str
+    role: str
+    name: str
+    key: str
+    said: str
+
+    def turn(self, figure):
+        """Press the key, and wait for the words."""
+        before = figure.locator(".living-line").text_content()
+        assert before and self.said not in before
+        figure.get_by_role(self.role, name=self.name).first.press(self.key)
+        figure.locator(".living-line", has_text=self.said).wait_for()
+
+
+LIVING = [  # in each lesson from top to bottom
+    Living("01", "slider", "the query", "ArrowUp", verdict(attend((0.5, -1.6))["shares"])),
+    Living("02", "slider", "let them share", "ArrowRight", count("Llama-2-7B", 16)["line"]),
+    Living("04", "radio", "q4_0", "ArrowRight", store("nvfp4", "second", 19, 1)["line"]),
+    Living("06", "slider", "evict", "ArrowLeft", "89% of the rows evicted, 0 of 12 floors given back"),
+    Living("07", "checkbox", "sliding window", "Space", "By place, 17 cells of the mask are wrong."),
+    Living("07", "slider", "tiles read", "ArrowRight", "Tile 8 of 10."),
+    Living("08", "slider", "how far ahead", "ArrowRight", "“sang”, asked from 3 tokens ahead"),
 ]
 
 
@@ -142,15 +167,6 @@ def shows_a_guess_beside_the_result_and_keeps_it(lesson):
     kept = Journal(lesson.folder.parent / journal.FILE).guesses()[-1]
     assert (kept.lesson, kept.guess, kept.after) == (lesson.name, 1000, True)
     assert f"You predicted 1,000 {kept.unit}. Result: {kept.result:,.10g}" in verdict.text_content()
-
-
-def says_what_cannot_be_shared_out_and_keeps_the_picture(lesson):
-    cell = jupyter.find_control(lesson.page, "heads")
-    jupyter.turn(cell, partial(jupyter.choose, cell, "model", "Qwen2.5-7B"), picture_too=False)
-    before = jupyter.picture(cell)
-    jupyter.turn(cell, partial(jupyter.choose, cell, "heads", "8 share one"), picture_too=False)
-    assert jupyter.caption(cell) == "Not possible: 28 query heads cannot be shared out to groups of 8."
-    assert jupyter.picture(cell) == before
 
 
 def races_two_runs_and_none_that_came_later(lesson):
@@ -188,7 +204,6 @@ def grades_the_quiz_with_reasons(lesson):
 MORE = {
     "00": [draws_its_figure_while_the_model_thinks],
     "01": [shows_a_guess_beside_the_result_and_keeps_it],
-    "02": [says_what_cannot_be_shared_out_and_keeps_the_picture],
     "09": [races_two_runs_and_none_that_came_later, saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],
 }
 
@@ -203,5 +218,9 @@ def test_lesson(lesson, capsys):
             with capsys.disabled():
                 print(f"\n{lesson.name}, {control.walk[0]}, {len(times)} moves:", end=" ")
                 print(f"median {median(times):.0f} ms, 95th percentile {p95:.0f} ms")
+        figures = lesson.page.locator("figure.living").all()
+        for figure, living in zip(figures, [each for each in LIVING if each.lesson == lesson.name[:2]], strict=True):
+            living.turn(figure)
         for look in MORE.get(lesson.name[:2], ()):
             look(lesson)
+        assert jupyter.errors(lesson.page) == []

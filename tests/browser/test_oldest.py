@@ -14,8 +14,8 @@ IS_OLD = ipywidgets.__version__.startswith("7.")
 
 @pytest.mark.skipif(not IS_OLD, reason="make test-oldest runs it; test_lessons.py turns them all")
 def test_a_control_is_turned(course):
-    [control] = [each for each in CONTROLS if each.lesson == "02"]
-    [path] = NOTEBOOKS.glob("02_*.ipynb")
+    [control] = [each for each in CONTROLS if each.lesson == "01"]
+    [path] = NOTEBOOKS.glob("01_*.ipynb")
     with (
         jupyter.notebook(*course, f"{NOTEBOOKS.name}/{path.name}") as page,
         jupyter.screenshot_on_failure(page, "oldest"),

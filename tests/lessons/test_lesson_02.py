@@ -1,23 +1,21 @@
-"""Lesson 02: what its figures draw, its control says, its checks answer, and its prose claims."""
+"""Lesson 02: what its figures draw, its checks answer, and its prose claims."""
 
 import io
-import itertools
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.arithmetic import MODELS, GiB, KVShape, MiB, format_bytes
+from helpers.arithmetic import MODELS, GiB, KVShape
 from helpers.arithmetic.catalog import IN_LESSONS
-from helpers.arithmetic.redesign import AS_PUBLISHED, LAYERS, SHARING, redesign, unshared
+from helpers.arithmetic.redesign import all_full, unshared
 from helpers.measuring import layer_bytes, state_bytes
 from helpers.models import filled_cache, miniature
 from helpers.models.miniatures import WINDOW
 from helpers.plots import canvas, heads
 from helpers.teaching.lessons import lesson_02
-from helpers.widgets.heads import LENGTHS, redesign_frame
-from helpers.widgets.page import POWERS
+from helpers.widgets.living.shared_heads import LATENT, count, designs, kv_shape
 from tests.house.notebooks import lesson_text
 
 
@@ -83,73 +81,24 @@ def test_layers_kept_has_one_small_picture_per_model_on_one_scale():
     assert len({ax.get_ylim() for ax in shown}) == 1
 
 
-def test_ways_to_keep_marks_each_line_at_the_tokens_asked_for():
-    tokens = [2**10, 2**15, 2**20]
-    lines = {"own": [8 * MiB, GiB, 8 * GiB], "published": [4 * MiB, 2 * MiB, GiB], "new": [MiB, MiB, 0]}
-    [ax] = drawn(heads.ways_to_keep(tokens, lines, at=2**15))
-    marks = [line for line in ax.lines if len(line.get_xdata()) == 1]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks] == [
-        (2**15, GiB),
-        (2**15, 2 * MiB),
-        (2**15, MiB),
-    ]
-
-
-# --- Redesigned models -----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", IN_LESSONS)
-def test_a_redesign_that_changes_nothing_is_the_published_model(name):
-    published = KVShape.from_config(MODELS[name].config)
-    assert redesign(MODELS[name].config, AS_PUBLISHED, AS_PUBLISHED).layers == published.layers
-
-
+# --- Models without sharing -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", sorted(set(IN_LESSONS) - {"DeepSeek-V3"}))
 def test_the_unshared_model_is_the_one_with_as_many_kv_heads_as_query_heads(name):
     config = MODELS[name].config
     fields = config.get("text_config", config)
-    full = redesign(config, AS_PUBLISHED, "all full")
     factor = fields["num_attention_heads"] // fields["num_key_value_heads"]
-    assert unshared(config).bytes(5_000) == factor * full.bytes(5_000)
-    assert unshared(config) == redesign(config, "each its own (MHA)", "all full")
+    assert unshared(config).bytes(5_000) == factor * all_full(config).bytes(5_000)
+
+
+@pytest.mark.parametrize("name", IN_LESSONS)
+def test_a_model_whose_layers_keep_all_tokens_is_full_already(name):
+    published = KVShape.from_config(MODELS[name].config)
+    same = {layer.kind for layer in published.layers} == {"full"}
+    assert (all_full(MODELS[name].config).layers == published.layers) is same
 
 
 def test_deepseek_without_its_latent_row_keeps_128_keys_of_192_and_values_of_128_numbers():
     assert unshared(MODELS["DeepSeek-V3"].config).bytes(1) == 61 * 128 * (192 + 128) * 2
-
-
-@pytest.mark.parametrize(("sharing", "layers"), itertools.product(SHARING, LAYERS))
-@pytest.mark.parametrize("name", IN_LESSONS)
-def test_every_frame_says_the_bytes_of_its_design_or_refuses_in_one_line(name, sharing, layers):
-    config = MODELS[name].config
-    try:
-        figure, caption = redesign_frame(name, sharing, layers, 2_048)
-    except ValueError as error:
-        assert "cannot be shared out" in str(error)
-        return
-    assert isinstance(figure, Figure)
-    assert caption.startswith("Figure: ")
-    assert caption.endswith(".")
-    assert f"your design {format_bytes(redesign(config, sharing, layers).bytes(2_048))} " in caption
-    assert f"as published {format_bytes(KVShape.from_config(config).bytes(2_048))} " in caption
-
-
-def test_only_uneven_groups_are_refused():
-    refused = set()
-    for name, (sharing, size) in itertools.product(IN_LESSONS, SHARING.items()):
-        config = MODELS[name].config
-        fields = config.get("text_config", config)
-        if size and fields["num_attention_heads"] % size:
-            refused.add(name)
-            with pytest.raises(ValueError, match="cannot be shared out to groups of"):
-                redesign(config, sharing, AS_PUBLISHED)
-    assert refused == {"Qwen2.5-7B"}  # 28 query heads
-
-
-@pytest.mark.parametrize("name", IN_LESSONS)
-def test_all_lines_stay_inside_the_fixed_axes(name):
-    figure, _ = redesign_frame(name, "each its own (MHA)", "all full", LENGTHS[-1])
-    [ax] = figure.axes
-    low, high = ax.get_ylim()
-    assert all(low <= y <= high for line in ax.lines for y in line.get_ydata() if y)
 
 
 # --- Miniatures ------------------------------------------------------------------------------------------------------
@@ -193,20 +142,20 @@ def test_each_mistake_has_its_own_message(capsys, check, answer, said):
 
 # --- Numbers in the prose --------------------------------------------------------------------------------------------
 def test_question_1():
-    windows = redesign(MODELS["Llama-3.1-70B"].config, AS_PUBLISHED, "5 of 6 sliding, window 1,024")
-    published = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
-    for tokens in (1_024, 131_072):
-        assert format_bytes(windows.bytes(tokens)).split()[0] in lesson_text("02")
-        assert format_bytes(published.bytes(tokens)).split()[0] in lesson_text("02")
-    assert f"{published.bytes(131_072) / windows.bytes(131_072):.2f}" == "5.92"
-    assert "5.92 times less" in lesson_text("02")
+    [equal] = [n for n in designs("Llama-2-7B") if count("Llama-2-7B", n)["bytes"] == 4_096]
+    assert count("Llama-3.1-8B", equal)["bytes"] == 4_096 and count("Llama-3.1-8B", equal)["published"] == equal
+    assert designs("Llama-2-7B")[0] // equal == 4 and "4,096 bytes in each layer" in lesson_text("02")
+    assert kv_shape("Llama-2-7B", equal) == kv_shape("Llama-3.1-8B", equal) == KVShape(32, 8, 128)
 
 
 def test_question_2():
-    config, other = MODELS["Llama-2-7B"].config, KVShape.from_config(MODELS["Llama-3.1-8B"].config)
-    equal = [s for s in SHARING if redesign(config, s, AS_PUBLISHED).bytes(131_072) == other.bytes(131_072)]
-    assert equal == ["4 share one"]
-    assert format_bytes(other.bytes(131_072)) == "16.0 GiB"
+    assert [count("Llama-2-7B", n)["bytes"] for n in (LATENT, 1)] == [1_152, 512]
+    assert "1,152 bytes against 512" in lesson_text("02")
+
+
+def test_from_8_strips_to_1_less_is_saved_than_one_more_quarter():
+    many, some, one = (count("Llama-2-7B", n)["bytes"] for n in (32, 8, 1))
+    assert many - some == 3 / 4 * many and 0 < some - one < many / 4
 
 
 def test_a_gib_is_7_4_percent_more_than_a_gb():
@@ -231,7 +180,3 @@ def test_gemma_has_windows_in_52_of_62_layers():
 def test_the_guide_s_figure_is_four_times_the_true_one():
     true = KVShape(80, 8, 128)
     assert 80 * 64 * 128 * 2 * 131_072 == 160 * GiB == 4 * true.bytes(131_072)
-
-
-def test_the_control_s_slider_has_the_lengths_of_its_lines():
-    assert [value for _, value in POWERS] == LENGTHS

@@ -1,4 +1,4 @@
-"""Lesson 04: fidelity and its saved table, what the figures draw, what the control says, exercises, and prose."""
+"""Lesson 04: fidelity and its saved table, what the figures draw, exercises, and prose."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from helpers.records import load_table
 from helpers.records.measured import FOLDER
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_04 as exercises
-from helpers.widgets import formats as controls
+from helpers.widgets.living.stored_row import store
 from tests.house.notebooks import NOTEBOOKS, lesson_text
 
 
@@ -176,18 +176,6 @@ def test_context_by_format_draws_one_bar_each():
     assert [bar.get_width() for bar in ax.patches] == [100, 188]
 
 
-# --- The control -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("shown", controls.HEIGHTS)
-@pytest.mark.parametrize("pair", [("fp16", "fp16"), ("q8_0", "q4_0"), ("nvfp4", "fp8_e4m3")])
-def test_the_control_says_what_the_table_has(pair, shown):
-    figure, caption = controls.pairs_frame(*pair, shown)
-    found, shape = load_table().find(pair), KVShape.from_config(MODELS[controls.MODEL].config)
-    assert f"{sum(found.right)} of {len(found.right)} worksheets right" in caption
-    assert f"{max_tokens(33.25 * GiB, shape, kv_format=pair):,} tokens in 33.25 GiB" in caption
-    assert f"{16 / found.bits:.2f} times less" in caption
-    assert points(axes(figure), "your choice") == [(found.bits, controls.HEIGHTS[shown][0](found))]
-
-
 # --- Exercises -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("check", "answer", "message"),
@@ -235,6 +223,16 @@ def test_the_scales_cost_of_q8_0(prose):
     shape = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
     lost = max_tokens(33.25 * GiB, shape, kv_format="fp8_e4m3") - max_tokens(33.25 * GiB, shape, kv_format="q8_0")
     assert f"{lost:,} tokens" in prose
+
+
+def test_answers_about_the_row(prose):
+    zeros = [store(name, "second", 19, 16)["line"] for name in ("q4_0", "nvfp4")]
+    assert ["20 of them became 0" in zeros[0], "4 of them became 0" in zeros[1]] == [True, True]
+    assert "20 in q4_0, 4 in nvfp4" in prose
+    for times, errors in ((1, ("0.46", "3.1")), (16, ("3.4", "3.2"))):
+        for name, error in zip(("q8_0", "fp8_e4m3"), errors, strict=True):
+            assert f" {error}% off" in store(name, "second", 19, times)["line"] and f"{error}%" in prose
+    assert "13 of them became 0" in store("q4_0", "first", 19, 1)["line"] and "13 of the 32" in prose
 
 
 def test_the_claims_are_recorded_and_judged():

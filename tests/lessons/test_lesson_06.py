@@ -10,10 +10,12 @@ import torch
 
 from helpers.cache import blocks_for, expected_empty_blocks
 from helpers.plots import garage as plots
+from helpers.records import load_garage
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_06 as exercises
 from helpers.widgets import garage
 from helpers.widgets.garage import ALONE, LATEST, OFF, ON, RUNS, TOGETHER
+from helpers.widgets.living import Garage
 from tests.house.notebooks import NOTEBOOKS, lesson_text
 
 FREED = re.compile(r"Freed: (\d+) of (\d+) floors \(([\d.]+)%\); expected ([\d.e-]+) \((.+?)\)")
@@ -202,6 +204,25 @@ def test_answer_2_half_the_floors_at_96_per_cent():
     assert expected[95] < 16 < expected[96]
     text = lesson_text("06")
     assert f"{expected[96]:.2f} of 32" in text and f"it is {expected[95]:.2f}" in text
+
+
+def test_answers_about_the_real_conversation():
+    picture, text = Garage(share=0.9, policy="Random"), lesson_text("06")
+    back = {
+        (policy, mode, compact): picture.frame(picture.choice | {"policy": policy, "mode": mode, "compact": compact})[
+            "floors_back"
+        ]
+        for policy in load_garage().ranks
+        for mode, compact in (("per_layer_per_head", False), ("per_layer_per_head", True), ("shared", False))
+    }
+    alone = {policy: back[policy, "per_layer_per_head", False] for policy in load_garage().ranks}
+    assert back["Random", "shared", False] == 2 and f"{expected_empty_blocks(192, 19, 16):.1f}" == "2.1"
+    assert expected_empty_blocks(192, 19, 16, 90) < 1e-66 and "2 of 12; `expected_empty_blocks(192, 19, 16)`" in text
+    assert {policy: n for policy, n in alone.items() if n} == {"SnapKV": 7, "StreamingLLM": 10} and len(alone) == 6
+    assert {n for (_, _, compact), n in back.items() if compact} == {10}
+    rows = picture.frame(picture.choice | {"policy": "StreamingLLM"})["rows"]
+    kept = {token for heads in rows.values() for row in heads for token in row if token >= 0}
+    assert kept == {*range(4), *range(192 - 15, 192)} and "first 4 tokens and the 15 latest" in text
 
 
 def test_rounded_numbers_of_the_prose():

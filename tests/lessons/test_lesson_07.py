@@ -1,6 +1,7 @@
-"""Lesson 07: moves and habits, figures, controls, the exercises' mistakes, and numbers in its prose."""
+"""Lesson 07: moves and habits, figures, the exercises' mistakes, and numbers in its prose."""
 
 import io
+import itertools
 import json
 import random
 import re
@@ -19,11 +20,8 @@ from helpers.records import load_walls
 from helpers.records.walls import Way, read_walls
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_07 as exercises
-from helpers.widgets import walls
+from helpers.widgets.living.two_walls import FIRST, TwoWalls
 from tests.house.notebooks import NOTEBOOKS, lesson_text
-
-COPIES = re.compile(r"Copies: (\d+) in this round, (\d+) in all\. Goes wrong by place \((\d) of 5\): (.+?)\. To keep")
-WHOLE = "the whole prompt at once"
 
 
 def drawn(figure):
@@ -101,57 +99,7 @@ def test_the_largest_tensor_is_found_between_and_in_any_mode():
     assert largest_tensor(lambda: None) == 0
 
 
-# --- Controls --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("rounds", "evicted"), [(1, 1), (5, 6), (12, 12)])
-def test_rounds_evict_and_take_in_as_many(way, rounds, evicted):
-    last = walls.run_rounds(way, rounds, evicted, 1)
-    assert len(last.before) == len(last.after) == walls.SLOTS and last.holes.count(None) == evicted
-    assert max(last.after) == walls.SLOTS + rounds * evicted - 1
-    assert sorted(last.after) == walls.run_rounds(SLIDE, rounds, evicted, 1).after  # the same tokens in every way
-    caption = walls.slots_frame(way, rounds, evicted, 1)[1]
-    copies, in_all, n_broken, names = COPIES.search(caption).groups()
-    assert (int(copies), int(in_all)) == (last.copies, last.copies_in_all)
-    assert (
-        int(n_broken)
-        == len(broken_habits(last.after, evicted, walls.WINDOW))
-        == (0 if names == "nothing" else len(names.split(", ")))
-    )
-    assert ("in order" in caption) == (last.after == sorted(last.after))
-
-
-def test_the_row_of_slots_draws_every_token_and_every_copy():
-    last = walls.run_rounds(SLIDE, 1, 6, 1)
-    [ax] = drawn(walls.slots_frame(SLIDE, 1, 6, 1)[0])
-    numbers = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
-    shown = [*last.before, *(t for t in last.holes if t is not None), *last.after]
-    assert numbers == [str(token) for token in shown]
-    assert sum(text.arrow_patch is not None for text in ax.texts if hasattr(text, "arrow_patch")) == last.copies
-    assert sum(patch.get_linewidth() > 2 for patch in ax.patches) == 6  # the new ones, in frames
-
-
-@pytest.mark.parametrize(
-    ("model", "tokens", "step", "grid"),
-    [
-        ("Llama-3.1-8B", 16_384, WHOLE, "32.0 GiB, 16 times the whole KV cache in fp16 (2.0 GiB)"),
-        ("Llama-3.1-8B", 131_072, WHOLE, "2,048.0 GiB, 128 times the whole"),
-        ("Llama-3.1-8B", 1_024, WHOLE, "128.0 MiB, 1 times the whole KV cache in fp16 (128.0 MiB)"),
-        ("Llama-3.1-8B", 131_072, "one token", "16.0 MiB, 1/1,024 of the whole KV cache in fp16 (16.0 GiB)"),
-        ("Qwen3-0.6B", 4_096, "a chunk of 2,048 tokens", "16 heads x 2,048 x 4,096 weights of 4 bytes: 512.0 MiB"),
-        ("Qwen3-0.6B", 1_024, "a chunk of 2,048 tokens", "16 heads x 1,024 x 1,024 weights of 4 bytes: 64.0 MiB"),
-    ],
-)
-def test_the_grid_is_weighed_beside_the_cache(model, tokens, step, grid):
-    figure, caption = walls.grid_frame(model, tokens, step)
-    assert grid in caption
-    [ax] = drawn(figure)
-    shape = KVShape.from_config(MODELS[model].config)
-    widths = [bar.get_width() for bar in ax.patches]
-    assert widths[1:] == [shape.bytes(tokens) / shape.n_layers, shape.bytes(tokens)]
-    assert ax.get_xlim() == (2**10, 2**48)
-
-
-# --- The other figures -----------------------------------------------------------------------------------------------
+# --- Figures ---------------------------------------------------------------------------------------------------------
 def test_the_table_of_heads_shows_its_numbers():
     [ax] = drawn(plots.mass_by_head(np.array([[0.1, 0.9], [0.5, 0.25]])))
     assert [text.get_text() for text in ax.texts] == ["10%", "90%", "50%", "25%"]
@@ -261,18 +209,27 @@ def text():
 
 
 def test_answers_about_the_holes():
-    rounds = [(lots, n) for lots in range(1, 31) for n in range(1, 13)]
-    assert not any(
-        (row := walls.run_rounds(REUSE, n, 6, lots).after) == sorted(row) for lots, n in rounds
-    )  # in order after none of the twelve
-    slid, filled = (walls.run_rounds(way, 12, 6, 1).copies_in_all for way in (SLIDE, FILL))
-    assert f"{slid} copies against {filled} with the first lots, {slid / filled:.1f} times" in text()
+    picture = TwoWalls()
+    frames = {way: picture.frame(FIRST | {"way": way}) for way in WAYS}
+    found = {way: (len(frame["wrong"]), frame["copies"]) for way, frame in frames.items()}
+    assert found == {REUSE: (5, 0), FILL: (3, 4), SLIDE: (1, 6)}
+    assert frames[SLIDE]["wrong"] == ["hash of the first block"]
+    assert "after 6 copies. Filling copies 4 rows, and three things" in text()
+    choices = [list(gone) for gone in itertools.combinations(FIRST["row"], len(FIRST["gone"]))]
+    right = [gone for gone in choices if not picture.frame(FIRST | {"gone": gone})["differ"]]
+    assert right == [[7, 8, 9, 10, 11]] and "five newest, 7 to 11" in text()
+    assert picture.frame(FIRST | {"way": SLIDE, "window": True})["differ"] == 3 and "3 cells are wrong" in text()
 
 
 def test_answers_about_the_grid():
-    cache = KVShape.from_config(MODELS["Llama-3.1-8B"].config)
-    assert 32 * 1_024**2 * 4 == cache.bytes(1_024) == 128 * 2**20
-    assert cache.bytes(131_072) / 32 == 512 * 2**20 == 32 * (32 * 131_072 * 4)
+    tiles = TwoWalls(wall="tiles").data["tiles"]
+    short, long = tiles["memory"][2:]
+    assert (long["grid_words"], short["grid_words"]) == ("2,048.0 GiB", "32.0 GiB")
+    assert (long["tiles_words"], short["tiles_words"]) == ("34.0 MiB", "6.0 MiB")
+    assert long["grid"] == 64 * short["grid"] and f"{long['tiles'] / short['tiles']:.1f}" == "5.7"
+    assert "64 times as much, 2,048 GiB instead of 32; the tiles 5.7 times, 34 MiB instead of 6" in text()
+    sums = tiles["steps"][-1]["sums"]
+    assert tiles["tokens"][sums.index(max(sums))] == "The"
 
 
 def test_the_claims_are_recorded_and_judged():

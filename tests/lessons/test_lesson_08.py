@@ -23,12 +23,14 @@ from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.plots import clocks, compression, queries
 from helpers.plots.canvas import RED
 from helpers.records import load_recall, load_sweep
+from helpers.records.compass import load_compass
 from helpers.records.measured import read
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets import compression as control
 from helpers.widgets import page
 from helpers.widgets import sweep_frames as frames
+from helpers.widgets.living.compass import FIRST, Compass
 from tests.house.notebooks import NOTEBOOKS, lesson_text
 
 
@@ -445,6 +447,26 @@ def test_frames_name_their_machine(sweep):
     ):
         drawn(figure)
         assert caption.startswith("Figure: ") and caption.endswith(".") and "torch" in caption
+
+
+def test_answers_about_the_needles():
+    picture, text = Compass(), lesson_text("08")
+    distances, tokens = picture.data["distances"], load_compass().heads[0].tokens
+    frames = {ahead: picture.frame(FIRST | {"stop": stop}) for stop, ahead in enumerate([*distances, "all"])}
+    last, kept = tokens.index(" sang"), {ahead: frame["kept"] for ahead, frame in frames.items()}
+    assert frames[2]["order"][0] == last and next(ahead for ahead in kept if last not in kept[ahead]) == 4
+    assert last in kept[8] and last not in kept[6] and frames["all"]["order"][1] == last
+    quick = load_compass().heads[0].bands[0]
+    assert frames[2]["products"][quick] > 0 > frames[4]["products"][quick]
+    assert f"{math.degrees(load_compass().heads[0].omega[quick]):.0f}°" == "57°"
+    assert set.intersection(*map(set, kept.values())) == {tokens.index("The")}
+    lengths = [math.hypot(*key) for key in load_compass().heads[0].keys]
+    assert f"{lengths[0]:.1f} long" in text and {round(length) for length in lengths[1:]} == {17, 18, 19}
+    reasoner = load_compass().heads[1]
+    frame = picture.frame({"head": 1, "stop": len(distances), "key": len(reasoner.tokens) - 1})
+    series = sum(frame["products"])
+    assert f"{frame['scores'][-1] - series:.1f} against {series:.1f}" in text and "0.48 and 0.59" in text
+    assert [f"{R:.2f}" for R in reasoner.R] == ["0.48", "0.59"]
 
 
 def test_the_claims_are_recorded_and_judged():

@@ -1,8 +1,12 @@
 """Numbers that a lesson's prose gives without a cell beside it: answers to the questions above a control."""
 
+from itertools import permutations
+from math import isclose
+
 from helpers.arithmetic import MODELS, GiB, KVShape, find_card, format_bytes, max_tokens, weights_bytes
 from helpers.arithmetic.catalog import IN_LESSONS
 from helpers.models import make_worksheets
+from helpers.widgets.living.attention_words import START, AttentionWords, attend
 from tests.house.notebooks import lesson_text
 
 OVERHEAD = 0.75 * GiB
@@ -53,3 +57,10 @@ def test_lesson_00_what_the_half_blind_model_had_last_seen_83_tokens_ago():
     assert words[looked_up - 1 : looked_up + 1] == ["Y", "6"]
     before = [i for i in range(looked_up - 1) if words[i] == "Y" and words[i + 1].isdigit()]
     assert looked_up - (before[-1] + 1) == 83 and "83 tokens ago" in lesson_text("00")
+
+
+def test_lesson_01_four_words_get_the_same_share_from_a_query_without_length():
+    assert attend((0, 0))["shares"] == [0.25] * 4 and "each word gets 25%" in lesson_text("01")
+    picture = AttentionWords()
+    answers = [picture.frame(START | {"order": list(order)})["answer"] for order in permutations(range(4))]
+    assert all(isclose(a, b, abs_tol=1e-12) for answer in answers for a, b in zip(answer, answers[0], strict=True))

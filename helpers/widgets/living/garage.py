@@ -28,10 +28,10 @@ MODES = {
 LAYER = 14  # shown first: in the middle, and its attention is recorded
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
-    "A conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A "
-    "floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a garage of "
-    "its own, but a block is one for all of them: a floor comes back only when every head of every layer has left it. "
-    "A plate, where a floor has one, says at which place of the block table the block stands."
+    "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and "
+    "V. A floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a "
+    "garage of its own, but a block is one for all of them: a floor comes back only when every head of every layer has "
+    "left it. A plate, where a floor has one, says at which place of the block table the block stands."
 )
 
 
@@ -65,7 +65,7 @@ class Garage(LivingPicture):
         frame = with_floors_back(parking().after(choice))
         by = choice["policy"]
         who = f"{by}, {MODES[choice['mode']]}" if by in load_garage().ranks else by
-        how = f" ({who}{', slid together' if choice['compact'] else ''})" if frame["rows_evicted"] else ""
+        how = f" Chosen by: {who}{', slid together' if choice['compact'] else ''}." if frame["rows_evicted"] else ""
         return f"{ABOUT} Here: {sentence(frame, choice['compact'])}{how}"
 
     def scene(self) -> Scene:

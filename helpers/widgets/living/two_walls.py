@@ -122,7 +122,7 @@ def of_size(label: str, n_heads: int, tokens: int, tile: int) -> dict[str, Any]:
     """What a text of one length makes both ways hold."""
     whole, tiles = grid_bytes(n_heads, tokens), tile_bytes(n_heads, tokens, tile)
     words = {"grid_words": format_bytes(whole), "tiles_words": format_bytes(tiles)}
-    return {"label": label, "grid": whole, "tiles": tiles, "times": f"{whole / tiles:,.3g}"} | words
+    return {"label": label, "grid": whole, "tiles": tiles, "times": f"{float(f'{whole / tiles:.3g}'):,g}"} | words
 
 
 def rounded(rows: list[list[float]]) -> list[list[float]]:
