@@ -138,7 +138,7 @@ class Living(NamedTuple):
         before = figure.locator(".living-line").text_content()
         assert before and self.said not in before
         figure.get_by_role(self.role, name=self.name).first.press(self.key)
-        figure.locator(".living-line", has_text=self.said).wait_for()
+        figure.locator(".living-line", has_text=self.said).wait_for(timeout=1e3 * jupyter.REDRAW)
 
 
 LIVING = [  # in each lesson from top to bottom

@@ -62,6 +62,12 @@ export function stage(el, label, caption) {
   return { body, figure, say: (words) => words !== line.textContent && (line.textContent = words) };
 }
 
+// JupyterLab takes arrows and letters for commands of its own, unless the element with the focus says that it wants them.
+// What goes with Ctrl or Cmd stays JupyterLab's: who has just turned a picture still saves the notebook.
+globalThis.window?.addEventListener("keydown", ({ target, ctrlKey, metaKey }) => {
+  if (target.closest?.("figure.living")) target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
+}, true);
+
 /**
  * Ask Python for the frame of a choice, one question at a time: of those that wait only the latest is asked.
  *
