@@ -6,25 +6,13 @@ import statistics
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from helpers.widgets.living import PICTURES
 from helpers.widgets.living.page import write_page
-from tests.browser.jupyter import FLAGS, PROGRAMS, find_chromium
 
 NAMES = ["attention_words", "shared_heads", "row_format"]
 MOVES = 30
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip(f"no Chromium here: none of {', '.join(PROGRAMS)} is on the PATH, and CHROMIUM is not set")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +22,14 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(chromium, address):
+def opened(course, address):
     """Opens the page at a width and in a theme, and fails if anything was thrown on it."""
-    pages, thrown = [], []
+    (context, _), pages, thrown = course, [], []
 
     def open_page(width: int = 1080, scheme: str = "light", motion: str = "reduce") -> Page:
-        viewport = {"width": width, "height": 900}
-        page = chromium.new_page(viewport=viewport, color_scheme=scheme, reduced_motion=motion)
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, reduced_motion=motion)
         page.on("pageerror", lambda error: thrown.append(str(error)))
         page.goto(address)
         page.wait_for_function(f"document.querySelectorAll('.living-line:not(:empty)').length === {len(NAMES)}")
