@@ -148,6 +148,7 @@ export function render({ model, el }) {
   model.on("msg:custom", hear);
   if (data.first) show(data.first, choice);
   else turn({});
+  if (data.plays && !matchMedia("(prefers-reduced-motion: reduce)").matches) play();
   return () => (clearInterval(playing), clearTimeout(saving), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
 }
 

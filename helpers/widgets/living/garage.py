@@ -28,7 +28,7 @@ MODES = {
 LAYER = 14  # shown first: in the middle, and its attention is recorded
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
-    "A conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A "
+    "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A "
     "floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a garage of "
     "its own, but a block is one for all of them: a floor comes back only when every head of every layer has left it. "
     "A plate, where a floor has one, says at which place of the block table the block stands."
@@ -39,6 +39,7 @@ class Garage(LivingPicture):
     """The garage of the recorded conversation.
 
     Args:
+        plays: write the conversation at once, from the end of its prompt, unless the reader wants less motion.
         choice: what it is turned to at first: any of ``seen``, ``layer``, ``head``, ``policy``, ``mode``, ``share``,
             ``compact``, ``gone`` and ``second``, as ``Parking.after`` has them.
 
@@ -49,11 +50,11 @@ class Garage(LivingPicture):
     title = "The garage"
     _esm = join_modules(*MODULES, "garage.js")
 
-    def __init__(self, **choice: Any) -> None:
+    def __init__(self, plays: bool = False, **choice: Any) -> None:
         choice = parking().start | {"layer": LAYER} | choice
         self.frame(choice)  # refuses what may not be
         super().__init__(recorded(), choice)
-        self.data = self.data | {"caption": ABOUT}  # under a picture that is turned no figure stands still
+        self.data = self.data | {"caption": ABOUT, "plays": plays}  # under a picture that is turned no figure stands still
 
     def frame(self, choice: dict[str, Any]) -> dict[str, Any]:
         """See ``LivingPicture.frame``: as ``Parking.after``, and ``floors_back``, the blocks that the pool got back."""
