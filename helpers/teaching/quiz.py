@@ -117,8 +117,11 @@ QUESTIONS: tuple[Question, ...] = (
                 "nonsense, since word order is lost",
                 "A cached key has been turned by its position: the order is in the note.",
             ),
-            ("the same as without shuffling", "Attention adds over notes, up to rounding, and each key carries its position in itself."),
-            ("the same only if no note was evicted", "Evicted or not, the sum over notes does not ask for their order."),
+            (
+                "the same as without shuffling",
+                "Attention adds over notes, and each key carries its position in itself.",
+            ),
+            ("the same only if no note was evicted", "Evicted or not, a sum over notes does not ask for their order."),
             ("an error: slots must stand in order", "A block table may list blocks in any order."),
         ),
         1,

@@ -33,7 +33,8 @@ def show_lost_value(sheet: Worksheet, completion: str, visible: int) -> None:
     """Show the thought up to the line that goes wrong: what was out of view is pale, the lost value is marked.
 
     Args:
-        sheet, completion: as for ``lost_value``.
+        sheet: as for ``lost_value``.
+        completion: likewise.
         visible: words of the thought that the model could see, the newest.
     """
     source, place = lost_value(sheet, completion)

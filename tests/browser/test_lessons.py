@@ -113,9 +113,9 @@ ENDS = jupyter.KINDS  # at both kinds' ends the picture may stay
 SLOW = {"turn": run_worksheets, "n_steps": 10}
 PLAN = Control("09", ("context",), own_plan.home_frame, ENDS)
 CONTROLS = [
-    Control("00", ("tokens",), memory.models_frame),
     Control("01", ("sequences",), memory.wall_frame, ("dropdown",)),
     Control("02", ("tokens",), heads.redesign_frame, ("dropdown",), {"heads": "sharing"}),
+    Control("03", ("tokens",), memory.models_frame),
     Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
     Control("04", ("K", "V"), formats.pairs_frame),
     Control("05", ("prompt",), blocks.pool_frame, ("slider",)),
@@ -128,8 +128,37 @@ CONTROLS = [
 
 
 # --- What else a lesson does -----------------------------------------------------------------------------------------
-def draws_its_figure_while_the_model_thinks(lesson):
-    assert len(lesson.replaced) >= 2, "no figure changed twice while the model was thinking"
+def plays_its_story_by_itself(lesson):
+    """From the end of the prompt to the end of the story; run again, it can be stopped."""
+    cell = lesson.page.locator(".jp-CodeCell", has_text="plays=True").first
+    line = cell.locator(".living-line")
+    cell.get_by_text(re.compile("^192 tokens on 12 floors")).wait_for(timeout=1_000 * PATIENCE)
+    cell.locator(".jp-InputArea-editor").click()
+    lesson.page.keyboard.press("Control+Enter")
+    cell.get_by_role("button", name="pause").click()
+    stopped = line.text_content()
+    assert 41 <= int(stopped.split()[0]) < 192
+    lesson.page.wait_for_timeout(500)
+    assert line.text_content() == stopped
+
+
+def answers_a_question_now(lesson):
+    cell = lesson.page.locator(".jp-CodeCell", has_text="bytes_back = ask").first
+    said = cell.locator(".living-line").text_content()
+    assert re.match(r"\d+ tokens on \d+ floors, .* MiB held\. Nobody leaves", said)
+    assert int(said.split()[0]) > 36  # it read the question, and wrote
+
+
+def shows_the_floors_that_are_left(lesson):
+    """As a reader turns the second picture, it says what the answers in the fold say."""
+    cell = lesson.page.locator(".jp-CodeCell", has_text="Garage(share=0.9)").first
+    line, field = cell.locator(".living-line"), cell.locator("label", has_text="chosen by").locator("select")
+    assert "0 of 12 floors given back" in line.text_content()
+    field.select_option(label="StreamingLLM")
+    line.get_by_text("10 of 12 floors given back").wait_for()
+    field.select_option(label="TriAttention")
+    cell.locator("label", has_text="who chooses").locator("select").select_option(label="all heads together")
+    line.get_by_text("3 of 12 floors given back").wait_for()
 
 
 def shows_a_guess_beside_the_result_and_keeps_it(lesson):
@@ -186,7 +215,7 @@ def grades_the_quiz_with_reasons(lesson):
 
 
 MORE = {
-    "00": [draws_its_figure_while_the_model_thinks],
+    "00": [plays_its_story_by_itself, answers_a_question_now, shows_the_floors_that_are_left],
     "01": [shows_a_guess_beside_the_result_and_keeps_it],
     "02": [says_what_cannot_be_shared_out_and_keeps_the_picture],
     "09": [races_two_runs_and_none_that_came_later, saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],

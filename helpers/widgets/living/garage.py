@@ -28,10 +28,10 @@ MODES = {
 LAYER = 14  # shown first: in the middle, and its attention is recorded
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
-    "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and V. A "
-    "floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a garage of "
-    "its own, but a block is one for all of them: a floor comes back only when every head of every layer has left it. "
-    "A plate, where a floor has one, says at which place of the block table the block stands."
+    "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and "
+    "V. A floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a "
+    "garage of its own, but a block is one for all of them: a floor comes back only when every head of every layer has "
+    "left it. A plate, where a floor has one, says at which place of the block table the block stands."
 )
 
 
@@ -54,7 +54,7 @@ class Garage(LivingPicture):
         choice = parking().start | {"layer": LAYER} | choice
         self.frame(choice)  # refuses what may not be
         super().__init__(recorded(), choice)
-        self.data = self.data | {"caption": ABOUT, "plays": plays}  # under a picture that is turned no figure stands still
+        self.data = self.data | {"caption": ABOUT, "plays": plays}  # no figures: a reader turns it
 
     def frame(self, choice: dict[str, Any]) -> dict[str, Any]:
         """See ``LivingPicture.frame``: as ``Parking.after``, and ``floors_back``, the blocks that the pool got back."""
