@@ -216,8 +216,8 @@ def run_all(page: Page, timeout: float = RUN) -> None:
 
 
 def has_run(page: Page) -> bool:
-    """True when every code cell has its number and the kernel is idle."""
-    return _is_idle(page) and all(prompt.strip("[]:").isdigit() for prompt in prompts(page))
+    """True when every code cell has its number, a folded one apart, which shows none, and the kernel is idle."""
+    return _is_idle(page) and all(prompt.strip("[]:").isdigit() for prompt in prompts(page) if prompt.strip())
 
 
 def _has_stopped(page: Page) -> bool:

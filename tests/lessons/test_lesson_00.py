@@ -1,6 +1,7 @@
 """Lesson 00: what its prose says without a cell beside it, and what its two helpers do."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from helpers.models import grade, make_worksheets, smollm2
 from helpers.records.attention_mass import load_attention_mass
 from helpers.records.garage import load_garage
 from helpers.widgets import lost_value as lost_value_page
-from helpers.widgets.living import Garage, live_talk
+from helpers.widgets.living import Garage, garage_live, live_talk
 from helpers.widgets.lost_value import LINE, lost_value, show_lost_value
 from tests.house.notebooks import lesson_text
 
@@ -31,6 +32,13 @@ def test_the_figures_of_the_picture():
 def test_the_answers_above_the_second_picture(turned, floors):
     picture = Garage(share=0.9, **turned)
     assert picture.frame(picture.choice)["floors_back"] == floors
+
+
+def test_how_little_holds_a_floor():
+    picture = Garage(share=0.9)
+    frame = picture.frame(picture.choice)
+    assert sum(token >= 0 for lane in frame["rows"]["1"] for token in lane) == 1
+    assert min(frame["layers_holding"].values()) == 19 and "never fewer than 19" in lesson_text("00")
 
 
 def test_a_head_gives_91_percent_of_its_attention_to_a_tenth():
@@ -81,6 +89,8 @@ def test_without_smollm2_one_line_says_what_brings_it(monkeypatch, tmp_path, cap
 @pytest.mark.skipif(not smollm2.is_converted(), reason="SmolLM2 is not installed")
 def test_a_question_is_answered_and_every_token_parked(monkeypatch):
     caches, make = [], PagedCache.for_model
+    shown = SimpleNamespace(update=lambda *data, **how: None)
+    monkeypatch.setattr(garage_live, "display", lambda *data, **how: shown)
     monkeypatch.setattr(PagedCache, "for_model", lambda *args: caches.append(make(*args)) or caches[-1])
     assert live_talk.ask("What is the capital of France?") == 0
     [cache] = caches

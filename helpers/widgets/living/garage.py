@@ -39,7 +39,8 @@ class Garage(LivingPicture):
     """The garage of the recorded conversation.
 
     Args:
-        plays: write the conversation at once, from the end of its prompt, unless the reader wants less motion.
+        plays: write the conversation at once, from the end of its prompt, unless the reader wants less motion; it is
+            scrolled into view, and nothing but the writing is to be turned.
         choice: what it is turned to at first: any of ``seen``, ``layer``, ``head``, ``policy``, ``mode``, ``share``,
             ``compact``, ``gone`` and ``second``, as ``Parking.after`` has them.
 
@@ -66,7 +67,7 @@ class Garage(LivingPicture):
         frame = with_floors_back(parking().after(choice))
         by = choice["policy"]
         who = f"{by}, {MODES[choice['mode']]}" if by in load_garage().ranks else by
-        how = f" ({who}{', slid together' if choice['compact'] else ''})" if frame["rows_evicted"] else ""
+        how = f" Chosen by {who.removeprefix('by ')}." if frame["rows_evicted"] else ""
         return f"{ABOUT} Here: {sentence(frame, choice['compact'])}{how}"
 
     def scene(self) -> Scene:
