@@ -10,7 +10,6 @@ from functools import cache, partial
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
-from helpers.arithmetic import GiB
 from helpers.arithmetic.plan_report import report
 from helpers.eviction import TriAttention
 from helpers.models import gold_ids, load_reasoner, make_worksheets
@@ -21,6 +20,7 @@ from helpers.widgets import blocks, formats, garage, heads, memory, own_plan, pl
 from helpers.widgets.compression import N_SHEETS, compression_frame
 from tests.browser import jupyter
 
+OVERHEADS = dict(planner.OVERHEADS)  # bytes, from the least to the most
 PATIENCE = 180.0  # seconds for a run of worksheets that takes three on a free machine
 # What the argument of a lesson's frame is called whose control has another label.
 ARGUMENTS = {
@@ -100,10 +100,10 @@ class Control(NamedTuple):
 
 
 def parse(text):
-    """The value that a control shows as ``text``: a number if it is one, bytes, a share, or the words themselves."""
+    """The value that a control shows as ``text``: a number if it is one, an overhead, a share, or the words."""
     digits = text.replace(",", "")
-    if text.endswith(" GiB"):
-        return float(text.removesuffix(" GiB")) * GiB
+    if text in OVERHEADS:
+        return OVERHEADS[text]
     if text.endswith("%"):
         return int(text.removesuffix("%")) / 100
     return int(digits) if digits.isdigit() else {"nothing": 0}.get(text, text)
