@@ -18,30 +18,6 @@ RUN_LOOKS = (
 )
 
 
-def cache_climb(
-    tokens: Sequence[int], measured: Sequence[int], prompt_length: int, predicted: Sequence[int], tokens_at_end: int
-) -> Figure:
-    """The cache's measured bytes over tokens seen, with the formula's prediction drawn through to the end.
-
-    Args:
-        tokens: tokens seen after each step.
-        measured: bytes held after each step.
-        prompt_length: where the prompt ends and the thought begins, in tokens.
-        predicted: bytes the formula gives at 0, ..., ``tokens_at_end`` tokens.
-        tokens_at_end: right end of the axis, so that the picture does not rescale while it grows.
-    """
-    figure, ax = new_axes("tokens seen (prompt and thought)", "KV cache")
-    ax.plot(range(tokens_at_end + 1), predicted, color=GREY, linestyle="--", linewidth=1.2, label="formula")
-    ax.plot(tokens, measured, color=BLUE, linewidth=3, label="measured")
-    ax.plot(tokens[-1:], measured[-1:], "o", color=BLUE)
-    ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
-    ax.set_xlim(0, tokens_at_end)
-    ax.set_ylim(0, max(1, predicted[-1]) * 1.05)
-    bytes_axis(ax.yaxis, predicted[-1])
-    ax.legend(loc="upper left", frameon=False)
-    return figure
-
-
 def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_cache: Sequence[float]) -> Figure:
     """Milliseconds for one more token, with a cache and without, over the length of the text so far."""
     figure, ax = new_axes("tokens already in the text", "time for one more token (ms)")

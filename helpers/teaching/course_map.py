@@ -1,13 +1,16 @@
-"""The map of the course: each lesson's title, verbs and minutes, as its own first cell says them."""
+"""The map of the course: each lesson's title, verbs and minutes, as its own opening says them."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FILE_NAME = re.compile(r"(\d\d)_\w+\.ipynb")  # JupyterLab's copies have a hyphen in their names, and are left out
+HEADING = re.compile(r"^##? ", re.MULTILINE)
 GOAL = re.compile(r"^- \*\*(.+?)\*\*", re.MULTILINE)
 
 
@@ -33,12 +36,18 @@ class Lesson:
     @classmethod
     def read(cls, path: Path) -> Lesson:
         """The lesson in a notebook."""
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        opening = "".join(cells[0]["source"]) if cells else ""
+        opening = read_opening(json.loads(path.read_text(encoding="utf-8"))["cells"])
         heading = _find(r"^# (.+)", opening, path.stem)
         title, _, subject = heading.partition(": ")
         verbs = tuple(verb.lower() for verb in GOAL.findall(opening))
         return cls(path.name, path.name[:2], title, subject, verbs, _find(r"(\d+) minutes", opening, "?"))
+
+
+def read_opening(cells: Sequence[Mapping[str, Any]]) -> str:
+    """What a lesson says in Markdown before its second heading; a picture may stand between title and promise."""
+    text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    second = HEADING.search(text, 1)  # the title stands at 0
+    return text[: second.start()] if second else text
 
 
 def lessons(folder: str | Path) -> list[Lesson]:

@@ -1,4 +1,4 @@
-"""Ten questions that open the first lesson and close the last, so that a reader sees what the course has changed."""
+"""Ten questions that close the last lesson; three of them end the first, so that a reader sees what has changed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ class Question:
     right: int
 
 
-def grade(chosen: Sequence[int | None]) -> int:
-    """How many of the ten are right; None stands for a question left open."""
-    return sum(choice == question.right for choice, question in zip(chosen, QUESTIONS, strict=True))
+def grade(questions: Sequence[Question], chosen: Sequence[int | None]) -> int:
+    """How many of the questions are right; None stands for one left open."""
+    return sum(choice == question.right for choice, question in zip(chosen, questions, strict=True))
 
 
-def explain(number: int, choice: int | None) -> str:
-    """What to say about the choice made in question ``number``, counted from 0."""
-    question = QUESTIONS[number]
+def explain(question: Question, choice: int | None) -> str:
+    """What to say about the choice made in a question."""
     answer, why = question.options[question.right]
     if choice is None:
         return f"Left open. The answer is: {answer}. {why}"
@@ -112,14 +111,17 @@ QUESTIONS: tuple[Question, ...] = (
         3,
     ),
     Question(
-        "The rows of a cache are shuffled, keys and values alike. What does the next token's attention give?",
+        "The notes in a cache are shuffled, the key and the value of a token together. What does the model write next?",
         (
             (
                 "nonsense, since word order is lost",
-                "A cached key has been turned by its position: the order is in the row.",
+                "A cached key has been turned by its position: the order is in the note.",
             ),
-            ("the same, but for rounding", "Attention adds over rows, and each key carries its position in itself."),
-            ("the same only if no row was evicted", "Evicted or not, the sum over rows does not ask for their order."),
+            (
+                "the same as without shuffling",
+                "Attention adds over notes, and each key carries its position in itself.",
+            ),
+            ("the same only if no note was evicted", "Evicted or not, a sum over notes does not ask for their order."),
             ("an error: slots must stand in order", "A block table may list blocks in any order."),
         ),
         1,
@@ -145,3 +147,6 @@ QUESTIONS: tuple[Question, ...] = (
         1,
     ),
 )
+
+# What limits the speed, what comes back when all heads choose together, and what order matters to: each can be guessed.
+OPENING: tuple[Question, ...] = (QUESTIONS[2], QUESTIONS[5], QUESTIONS[7])

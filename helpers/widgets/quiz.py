@@ -1,30 +1,33 @@
-"""The quiz as a page shows it: ten questions, a button, and a score."""
+"""The quiz as a page shows it: questions, a button, and a score."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import ipywidgets
 from IPython.display import display
 
-from helpers.teaching.quiz import QUESTIONS, explain, grade
+from helpers.teaching.quiz import OPENING, QUESTIONS, Question, explain, grade
 from helpers.widgets.page import is_static
 
 WIDE = {"width": "auto"}
 
 
 class Quiz:
-    """Ten questions and a button that grades them.
+    """Questions and a button that grades them.
 
     Args:
+        questions: in the order in which they are asked.
         with_reasons: say to every answer why it is right or wrong; otherwise only the score, so that the same questions
             can be asked again.
     """
 
-    def __init__(self, with_reasons: bool) -> None:
-        self.with_reasons = with_reasons
-        self.fields = [self._field(question.options) for question in QUESTIONS]
+    def __init__(self, questions: Sequence[Question], with_reasons: bool) -> None:
+        self.questions, self.with_reasons = questions, with_reasons
+        self.fields = [self._field(question.options) for question in questions]
         self.button = ipywidgets.Button(description="How many are right?", layout=WIDE)
         self.button.on_click(lambda _: self.show_score())
-        for number, (question, field) in enumerate(zip(QUESTIONS, self.fields, strict=True), start=1):
+        for number, (question, field) in enumerate(zip(questions, self.fields, strict=True), start=1):
             display(_markdown(f"**{number}.** {question.text}"), raw=True)
             if is_static():
                 display(_markdown("\n".join(f"- {option}" for option, _ in question.options)), raw=True)
@@ -38,9 +41,10 @@ class Quiz:
     def show_score(self) -> None:
         """Grade what is chosen now; a second click grades anew in the same place."""
         chosen = [field.value for field in self.fields]
-        lines = [f"**{grade(chosen)} of {len(QUESTIONS)} right.**"]
+        lines = [f"**{grade(self.questions, chosen)} of {len(self.questions)} right.**"]
         if self.with_reasons:
-            lines += [f"{i + 1}. {explain(i, choice)}" for i, choice in enumerate(chosen)]
+            answered = zip(self.questions, chosen, strict=True)
+            lines += [f"{number}. {explain(*each)}" for number, each in enumerate(answered, start=1)]
         self._score.update(_markdown("\n\n".join(lines)), raw=True)
 
     @staticmethod
@@ -49,9 +53,14 @@ class Quiz:
         return ipywidgets.RadioButtons(options=places, value=None, layout=WIDE)
 
 
-def quiz(with_reasons: bool = False) -> None:
-    """Show the ten questions."""
-    Quiz(with_reasons)
+def opening_quiz() -> None:
+    """Show three questions, graded without reasons: the last lesson asks them again."""
+    Quiz(OPENING, with_reasons=False)
+
+
+def closing_quiz() -> None:
+    """Show all questions, graded with reasons."""
+    Quiz(QUESTIONS, with_reasons=True)
 
 
 def _markdown(text: str) -> dict[str, str]:

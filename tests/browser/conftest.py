@@ -12,12 +12,11 @@ from tests.house.notebooks import LESSONS, NOTEBOOKS
 
 
 class Lesson(NamedTuple):
-    """A lesson that has run: its name, page and folder, and the pictures that it showed and replaced meanwhile."""
+    """A lesson that has run: its name, page and folder."""
 
     name: str
     page: Page
     folder: Path
-    replaced: set[str]
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +35,8 @@ def course(tmp_path_factory):
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
 def lesson(request, course):
     """One lesson after the other."""
-    (context, lab), path, shown = course, request.param, set()
+    (context, lab), path = course, request.param
     with jupyter.notebook(context, lab, f"{NOTEBOOKS.name}/{path.name}") as page:
         with jupyter.screenshot_on_failure(page, path.stem):
-            jupyter.run_all(page, meanwhile=lambda: shown.update(jupyter.pictures(page)))
-        yield Lesson(path.stem, page, lab.folder / NOTEBOOKS.name, shown - set(jupyter.pictures(page)))
+            jupyter.run_all(page)
+        yield Lesson(path.stem, page, lab.folder / NOTEBOOKS.name)

@@ -200,8 +200,8 @@ def _wait_for_kernel(lab: Lab, path: str) -> str:
     raise TimeoutError(f"{path} has no kernel; the end of JupyterLab's log:\n{_tail(lab.log)}")
 
 
-def run_all(page: Page, timeout: float = RUN, meanwhile: Callable[[], Any] = lambda: None) -> None:
-    """Run > Run All Cells, then wait until all have run; ``meanwhile`` is called about ten times a second.
+def run_all(page: Page, timeout: float = RUN) -> None:
+    """Run > Run All Cells, then wait until all have run.
 
     Raises:
         RuntimeError: if a cell raised, which stops the run, or if cells are still running after ``timeout`` seconds.
@@ -212,13 +212,12 @@ def run_all(page: Page, timeout: float = RUN, meanwhile: Callable[[], Any] = lam
     while not has_run(page):
         if time.monotonic() > deadline or _has_stopped(page):
             raise RuntimeError(f"not all cells have run: {' '.join(prompts(page))}, errors {errors(page)}")
-        meanwhile()
         page.wait_for_timeout(100)
 
 
 def has_run(page: Page) -> bool:
-    """True when every code cell has its number and the kernel is idle."""
-    return _is_idle(page) and all(prompt.strip("[]:").isdigit() for prompt in prompts(page))
+    """True when every code cell has its number, a folded one apart, which shows none, and the kernel is idle."""
+    return _is_idle(page) and all(prompt.strip("[]:").isdigit() for prompt in prompts(page) if prompt.strip())
 
 
 def _has_stopped(page: Page) -> bool:
@@ -243,11 +242,6 @@ def errors(page: Page) -> list[str]:
     """The last line of every error that a cell shows, and of every control that could not be shown."""
     shown = page.locator(STDERR, has_text=RAISED).or_(page.locator(OUTPUT, has_text=BROKEN))
     return [text.strip().splitlines()[-1] for text in shown.all_text_contents()]
-
-
-def pictures(page: Page) -> list[str]:
-    """The images under all cells, each as the end of its data address, where the checksum of its bytes stands."""
-    return page.locator(PICTURE).evaluate_all("images => images.map(image => image.src.slice(-64))")
 
 
 @contextmanager

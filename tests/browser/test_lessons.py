@@ -10,7 +10,6 @@ from functools import cache
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
-from helpers.arithmetic import GiB
 from helpers.arithmetic.plan_report import report
 from helpers.eviction import TriAttention
 from helpers.models import gold_ids, load_reasoner, make_worksheets
@@ -24,6 +23,7 @@ from helpers.widgets.living.shared_heads import count
 from helpers.widgets.living.stored_row import store
 from tests.browser import jupyter
 
+OVERHEADS = dict(planner.OVERHEADS)  # bytes, from the least to the most
 PATIENCE = 180.0  # seconds for a run of worksheets that takes three on a free machine
 # What the argument of a lesson's frame is called whose control has another label.
 ARGUMENTS = {
@@ -97,10 +97,10 @@ class Control(NamedTuple):
 
 
 def parse(text):
-    """The value that a control shows as ``text``: a number if it is one, bytes, a share, or the words themselves."""
+    """The value that a control shows as ``text``: a number if it is one, an overhead, a share, or the words."""
     digits = text.replace(",", "")
-    if text.endswith(" GiB"):
-        return float(text.removesuffix(" GiB")) * GiB
+    if text in OVERHEADS:
+        return OVERHEADS[text]
     if text.endswith("%"):
         return int(text.removesuffix("%")) / 100
     return int(digits) if digits.isdigit() else {"nothing": 0}.get(text, text)
@@ -110,8 +110,8 @@ ENDS = jupyter.KINDS  # at both kinds' ends the picture may stay
 SLOW = {"turn": run_worksheets, "n_steps": 10}
 PLAN = Control("09", ("context",), own_plan.home_frame, ENDS)
 CONTROLS = [
-    Control("00", ("tokens",), memory.models_frame),
     Control("01", ("sequences",), memory.wall_frame, ("dropdown",)),
+    Control("03", ("tokens",), memory.models_frame),
     Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
     Control("05", ("prompt",), blocks.pool_frame, ("slider",)),
     Control("06", ("evicted, %",), garage.garage_frame, ("slider",)),
@@ -153,8 +153,37 @@ LIVING = [  # in each lesson from top to bottom
 
 
 # --- What else a lesson does -----------------------------------------------------------------------------------------
-def draws_its_figure_while_the_model_thinks(lesson):
-    assert len(lesson.replaced) >= 2, "no figure changed twice while the model was thinking"
+def plays_its_story_by_itself(lesson):
+    """From the end of the prompt to the end of the story; run again, it can be stopped."""
+    cell = lesson.page.locator(".jp-CodeCell", has_text="plays=True").first
+    line = cell.locator(".living-line")
+    cell.get_by_text(re.compile("^192 tokens on 12 floors")).wait_for(timeout=1_000 * PATIENCE)
+    cell.locator(".jp-InputArea-editor").click()
+    lesson.page.keyboard.press("Control+Enter")
+    cell.get_by_role("button", name="pause").click()
+    stopped = line.text_content()
+    assert 41 <= int(stopped.split()[0]) < 192
+    lesson.page.wait_for_timeout(500)
+    assert line.text_content() == stopped
+
+
+def answers_a_question_now(lesson):
+    cell = lesson.page.locator(".jp-CodeCell", has_text="bytes_back = ask").first
+    said = cell.locator(".living-line").text_content()
+    assert re.match(r"\d+ tokens on \d+ floors, .* MiB held\. Nobody leaves", said)
+    assert int(said.split()[0]) > 36  # it read the question, and wrote
+
+
+def shows_the_floors_that_are_left(lesson):
+    """As a reader turns the second picture, it says what the answers in the fold say."""
+    cell = lesson.page.locator(".jp-CodeCell", has_text="Garage(share=0.9)").first
+    line, field = cell.locator(".living-line"), cell.locator("label", has_text="chosen by").locator("select")
+    assert "0 of 12 floors given back" in line.text_content()
+    field.select_option(label="StreamingLLM")
+    line.get_by_text("10 of 12 floors given back").wait_for()
+    field.select_option(label="TriAttention")
+    cell.locator("label", has_text="who chooses").locator("select").select_option(label="all heads together")
+    line.get_by_text("3 of 12 floors given back").wait_for()
 
 
 def shows_a_guess_beside_the_result_and_keeps_it(lesson):
@@ -202,7 +231,7 @@ def grades_the_quiz_with_reasons(lesson):
 
 
 MORE = {
-    "00": [draws_its_figure_while_the_model_thinks],
+    "00": [plays_its_story_by_itself, answers_a_question_now, shows_the_floors_that_are_left],
     "01": [shows_a_guess_beside_the_result_and_keeps_it],
     "09": [races_two_runs_and_none_that_came_later, saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],
 }
@@ -218,7 +247,8 @@ def test_lesson(lesson, capsys):
             with capsys.disabled():
                 print(f"\n{lesson.name}, {control.walk[0]}, {len(times)} moves:", end=" ")
                 print(f"median {median(times):.0f} ms, 95th percentile {p95:.0f} ms")
-        figures = lesson.page.locator("figure.living").all()
+        played = lesson.name.startswith("00")  # by MORE: its pictures move by themselves
+        figures = [] if played else lesson.page.locator("figure.living").all()
         for figure, living in zip(figures, [each for each in LIVING if each.lesson == lesson.name[:2]], strict=True):
             living.turn(figure)
         for look in MORE.get(lesson.name[:2], ()):

@@ -25,6 +25,8 @@ KNOWN_TAGS = {
     "solution",
     "stub",  # of a lab: the student's copy raises a sentence in the place of its solution
     "recap",
+    "hide-input",
+    "hide-output",  # a page without a kernel opens it once a guess is typed
     "nbval-ignore-output",
     "raises-exception",
 }

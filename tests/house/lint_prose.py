@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -182,10 +183,12 @@ def _section_under(heading: Tag) -> Iterator[PageElement]:
 
 
 def opening_promises(notebook: Notebook) -> list[str]:
-    """The first Markdown cell says what the reader can do afterwards, how long it takes and what it needs."""
-    opening = page(notebook).find("section")
-    if opening is None:
+    """A cell before the first H2 says what the reader can do afterwards, how long it takes and what it needs."""
+    sections = page(notebook).find_all("section")
+    if not sections:
         return ["the notebook has no Markdown cell"]
+    before = list(takewhile(lambda section: section.find("h2") is None, sections))
+    opening = next((section for section in before if PROMISE in _words(section)), sections[0])
     name, text = opening["data-cell"], _words(opening)
     wanted = {f"'{PROMISE}'": PROMISE, "the minutes": r"\b\d+ minutes\b", "'needs'": r"(?i)\bneeds\b"}
     missing = [f"{name} does not say {part}" for part, pattern in wanted.items() if not re.search(pattern, text)]

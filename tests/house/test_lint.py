@@ -384,6 +384,12 @@ def test_every_rule_is_broken_once():
     assert {rule for rule, _, _ in BROKEN} == {*RULES, links_resolve}
 
 
+def split_opening(notebook):
+    title, promise = OPENING.split("\n\n", 1)
+    notebook.cells[0] = words(title)
+    notebook.cells.insert(2, words(promise))
+
+
 GOOD_TWINS = {
     "a server of its own": add("answer", "get('http://127.0.0.1:8000')"),
     "an address that is no link": add("closing", "It prints `http://localhost:8888/lab`."),
@@ -395,6 +401,7 @@ GOOD_TWINS = {
     "two pictures, two captions": say("draw", *[picture(), printed("Figure 1. A.\n")] * 2),
     "a check for an assertion": swap("time", "assert seconds > 0", "pool.check_integrity()"),
     "long folds": add("closing", "<details><summary>More</summary>\n\n" + "word " * 200 + "\n\n</details>"),
+    "a promise behind a picture": split_opening,
     "a link to a line of code": add("closing", "[the code](block.png#L10)"),
     "a heading about exercises": swap("exercises", "## Exercises", "## What an exercise asks"),
     "an id": add("closing", '<a id="end"></a>[end](#end)'),

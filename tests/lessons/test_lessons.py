@@ -5,7 +5,6 @@ from math import isclose
 
 from helpers.arithmetic import MODELS, GiB, KVShape, find_card, format_bytes, max_tokens, weights_bytes
 from helpers.arithmetic.catalog import IN_LESSONS
-from helpers.models import make_worksheets
 from helpers.widgets.living.attention_words import START, AttentionWords, attend
 from tests.house.notebooks import lesson_text
 
@@ -23,22 +22,18 @@ def sizes(tokens, kv_format="fp16"):
     return {name: shape.bytes(tokens, kv_format=kv_format) for name, shape in shapes.items()}
 
 
-def test_lesson_00_question_1():
+def test_lesson_03_question_1_on_models():
     short, long = sizes(1_024), sizes(32_768)
     almost = [n for n in IN_LESSONS if 0.95 * short["Llama-2-7B"] < short[n] < short["Llama-2-7B"]]
     assert [n for n in almost if long[n] < long["Llama-2-7B"] / 5] == ["Gemma-3-27B"]
     for size in (short["Gemma-3-27B"], long["Gemma-3-27B"], long["Llama-2-7B"]):
-        assert format_bytes(size).split()[0] in lesson_text("00")
+        assert format_bytes(size).split()[0] in lesson_text("03")
 
 
-def test_lesson_00_question_2():
+def test_lesson_03_question_2_on_models():
     formats = ("fp16", "fp8_e4m3", "q8_0", "q5_0", "q4_0", "nvfp4")
     less = [f for f in formats if sizes(4_096, f)["Llama-3.1-70B"] < sizes(4_096)["Llama-3.1-8B"]]
     assert less == ["q5_0", "q4_0", "nvfp4"]
-
-
-def test_lesson_00_a_uniform_choice_closes_fewer_than_one_floor_in_five():
-    assert f"{0.9**16:.1%}" == "18.5%" and "18.5%" in lesson_text("00")
 
 
 def test_lesson_01_question_1():
@@ -49,14 +44,6 @@ def test_lesson_01_question_1():
 def test_lesson_01_question_2():
     assert longest("Llama-3.1-8B", "q4_k_m", sequences=18) >= 8_192
     assert longest("Llama-3.1-8B", "q4_k_m", sequences=19) == 8_081 and "8,081" in lesson_text("01")
-
-
-def test_lesson_00_what_the_half_blind_model_had_last_seen_83_tokens_ago():
-    words = make_worksheets(count=10, n_lines=20, seed=8)[0].thought.split()
-    looked_up = 16 * 11 + 4  # the first value of the seventeenth line
-    assert words[looked_up - 1 : looked_up + 1] == ["Y", "6"]
-    before = [i for i in range(looked_up - 1) if words[i] == "Y" and words[i + 1].isdigit()]
-    assert looked_up - (before[-1] + 1) == 83 and "83 tokens ago" in lesson_text("00")
 
 
 def test_lesson_01_four_words_get_the_same_share_from_a_query_without_length():

@@ -29,7 +29,13 @@ def write(tmp_path):
     return write
 
 
-def test_a_row_is_what_the_first_cell_says(write):
+def test_a_picture_may_stand_between_title_and_promise(write):
+    title, promise = OPENING.split("\n\n", 1)
+    folder = write("05_blocks.ipynb", f"{title}\n\nLook.", promise, "## More\n\n- **Not** this")
+    assert lessons(folder)[0].verbs == ("count", "tell apart") and lessons(folder)[0].minutes == "40"
+
+
+def test_a_row_is_what_the_opening_says(write):
     folder = write("05_blocks.ipynb", OPENING, "# Another\n\n- **Not** this\n\n7 minutes")
     assert lessons(folder) == [
         Lesson("05_blocks.ipynb", "05", "Blocks", "build the garage", ("count", "tell apart"), "40")

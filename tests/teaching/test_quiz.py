@@ -1,9 +1,9 @@
-"""The ten questions: one right answer each, a reason for every option, and numbers that the helpers give."""
+"""The questions: one right answer each, a reason for every option, and numbers that the helpers give."""
 
 import pytest
 
 from helpers.cache import bits_per_element, expected_empty_blocks
-from helpers.teaching.quiz import QUESTIONS, explain, grade
+from helpers.teaching.quiz import OPENING, QUESTIONS, explain, grade
 from helpers.widgets import page
 from helpers.widgets import quiz as quiz_page
 
@@ -20,15 +20,15 @@ def test_ten_questions_of_four_options_each_with_its_reason():
 
 def test_right_and_wrong_are_counted_and_explained():
     right = [question.right for question in QUESTIONS]
-    assert grade(right) == 10
-    assert grade([None] * 10) == 0
-    assert grade([right[0], None, *right[2:]]) == 9
-    for number, question in enumerate(QUESTIONS):
+    assert grade(QUESTIONS, right) == 10
+    assert grade(QUESTIONS, [None] * 10) == 0
+    assert grade(QUESTIONS, [right[0], None, *right[2:]]) == 9
+    for question in QUESTIONS:
         for choice, (_, reason) in enumerate(question.options):
-            said = explain(number, choice)
+            said = explain(question, choice)
             assert said.startswith("Right." if choice == question.right else "No.")
             assert reason in said and question.options[question.right][1] in said
-        assert explain(number, None).startswith("Left open.")
+        assert explain(question, None).startswith("Left open.")
 
 
 def test_the_numbers_in_the_right_answers_are_the_helpers():
@@ -39,8 +39,12 @@ def test_the_numbers_in_the_right_answers_are_the_helpers():
     assert f"{32_768 / 3_072:.1f} {563.5 / 222.8:.1f}" == "10.7 2.5"
 
 
-@pytest.mark.parametrize("with_reasons", [False, True])
-def test_a_click_shows_the_score_and_reasons_only_where_they_are_wanted(with_reasons, monkeypatch):
+def test_the_three_that_the_first_lesson_asks_are_asked_again_in_the_last():
+    assert len(OPENING) == 3 and set(OPENING) < set(QUESTIONS)
+
+
+@pytest.mark.parametrize(("questions", "with_reasons"), [(OPENING, False), (QUESTIONS, True)])
+def test_a_click_shows_the_score_and_reasons_only_where_they_are_wanted(questions, with_reasons, monkeypatch):
     shown = []
 
     class Handle:
@@ -53,20 +57,23 @@ def test_a_click_shows_the_score_and_reasons_only_where_they_are_wanted(with_rea
 
     monkeypatch.setattr(quiz_page, "display", display)
     monkeypatch.setattr(quiz_page, "is_static", lambda: False)
-    quiz = quiz_page.Quiz(with_reasons)
+    quiz = quiz_page.Quiz(questions, with_reasons)
     quiz.button.click()
-    assert shown[-1].startswith("**0 of 10 right.**")
-    for field, question in zip(quiz.fields, QUESTIONS, strict=True):
+    assert shown[-1].startswith(f"**0 of {len(questions)} right.**")
+    for field, question in zip(quiz.fields, questions, strict=True):
         field.value = question.right
     quiz.button.click()
-    assert shown[-1].startswith("**10 of 10 right.**")
-    assert shown[-1].count("Right.") == 10 * with_reasons
+    assert shown[-1].startswith(f"**{len(questions)} of {len(questions)} right.**")
+    assert shown[-1].count("Right.") == len(questions) * with_reasons
 
 
 def test_a_static_page_shows_questions_and_options_and_no_answer(monkeypatch, capsys):
     monkeypatch.setenv("COURSE_STATIC", "1")
     assert page.is_static()
-    quiz_page.quiz(with_reasons=True)
+    quiz_page.opening_quiz()
+    opening = capsys.readouterr().out
+    assert [question for question in QUESTIONS if question.text in opening] == list(OPENING)
+    quiz_page.closing_quiz()
     text = capsys.readouterr().out
     for question in QUESTIONS:
         assert question.text in text

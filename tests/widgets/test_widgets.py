@@ -4,7 +4,6 @@ import io
 import itertools
 import math
 import re
-import textwrap
 import warnings
 from types import SimpleNamespace
 
@@ -26,10 +25,9 @@ from helpers.arithmetic import (
     weights_bytes,
 )
 from helpers.arithmetic.catalog import IN_LESSONS
-from helpers.measuring import Trace
 from helpers.plots import memory as plots
-from helpers.widgets import live_run, page, prediction
 from helpers.widgets import memory as memory_controls
+from helpers.widgets import page, prediction
 
 
 # --- Plots: data in, the same data in the artists --------------------------------------------------------------------
@@ -60,27 +58,6 @@ def band(ax, label):
     points = np.concatenate([path.vertices for path in found.get_paths()])
     xs = sorted(set(points[:, 0].tolist()))
     return [(x, points[points[:, 0] == x, 1].min(), points[points[:, 0] == x, 1].max()) for x in xs]
-
-
-@pytest.mark.parametrize(
-    ("tokens", "measured", "prompt", "predicted"),
-    [
-        ([3, 4, 5], [30, 40, 50], 3, [10 * t for t in range(9)]),
-        ([1], [7], 1, [0, 7]),
-        ([], [], 0, [0, 5 * GiB]),
-        ([2], [0], 1, [0, 0, 0]),
-    ],
-    ids=["a run", "one step", "nothing yet", "no bytes"],
-)
-def test_cache_climb_draws_what_it_is_given(tokens, measured, prompt, predicted):
-    at_end = len(predicted) - 1
-    ax = rendered(plots.cache_climb(tokens, measured, prompt, predicted, at_end))
-    assert line(ax, "measured") == list(zip(tokens, measured, strict=True))
-    assert line(ax, "formula") == list(enumerate(predicted))
-    [span] = ax.patches
-    assert (span.get_x(), span.get_x() + span.get_width()) == (0, prompt)
-    assert ax.get_xlim() == (0, at_end)  # the picture does not rescale while it grows
-    assert ax.get_ylim()[1] >= predicted[-1]
 
 
 @pytest.mark.parametrize("lengths", [[16, 64, 256], [1]])
@@ -168,7 +145,7 @@ def shown(monkeypatch):
         entries.append(entry)
         return entry if display_id else None
 
-    for module in (live_run, page, prediction):
+    for module in (page, prediction):
         monkeypatch.setattr(module, "display", display)
     return entries
 
@@ -415,68 +392,3 @@ def test_a_guess_typed_or_changed_after_the_result_is_shown_too(shown, live):
     shown[1].data.value = ""
     assert verdict(shown) == "Result: 100 tokens."
     assert asked.guess is None
-
-
-# --- Watching a run --------------------------------------------------------------------------------------------------
-class Words:
-    """A stand-in for a tokenizer: token ``i`` is the ``i``-th of these pieces of text."""
-
-    def __init__(self, *pieces):
-        self.pieces = pieces
-
-    def decode(self, ids, skip_special_tokens):
-        return b"".join(self.pieces[i] for i in ids).decode(errors="replace")
-
-
-def watch(pieces, n_steps, is_reasoner=False, max_new_tokens=60):
-    loaded = SimpleNamespace(
-        shape=KVShape(2, 1, 8), element_format="fp32", tokenizer=Words(*pieces), is_reasoner=is_reasoner
-    )
-    watching = live_run.ThinkingWatch(loaded, prompt_length=10, max_new_tokens=max_new_tokens)
-    trace = Trace(10, [[]])
-    for step in range(n_steps):
-        trace.tokens[0].append(step % len(pieces))
-        trace.seconds.append(float(step))
-        trace.tokens_seen.append(10 + step)
-        trace.bytes_held.append(loaded.shape.bytes(10 + step, kv_format="fp32"))
-        watching(trace)
-    watching.finish()
-    return trace
-
-
-def test_a_run_is_told_line_by_line(shown, static, monkeypatch):
-    """Each print is an output of its own in a saved page; a model may well write a newline after each token."""
-    written = []
-    monkeypatch.setattr("builtins.print", lambda *text, **_: written.append("".join(text)))
-    watch([b"one", b"\n", b"two", b"\n\n", b"three ", b"-", b"four", b" "], n_steps=80)
-    assert "".join(written) == textwrap.fill("one two three -four " * 10, 100)
-    assert len(written) == 3  # a whole line, the rest, and the end of the line, of 80 tokens
-
-
-def test_a_thought_is_broken_after_every_third_formula(shown, static, capsys):
-    watch([b"D ", b": ", b"5 ", b"; "], n_steps=17, is_reasoner=True)
-    assert capsys.readouterr().out == "D : 5 ; D : 5 ; D : 5 ;\nD : 5 ; D \n"  # a line of three formulas
-
-
-def test_a_character_of_several_tokens_is_not_lost(shown, static, capsys):
-    watch([b"caf", b"\xc3", b"\xa9 ", b"ok"], n_steps=4)
-    assert capsys.readouterr().out == "café ok\n"
-
-
-def test_a_static_page_draws_the_run_once_with_the_trace_s_numbers(shown, static):
-    trace = watch([b"x "], n_steps=40)
-    figure, caption = shown
-    assert no_widget(shown)
-    assert not figure.updates
-    text = caption.data["text/markdown"]
-    assert f"{trace.tokens_seen[-1]:,} tokens" in text
-    assert f"{trace.bytes_held[-1]:,} bytes" in text
-    assert "given back so far: 0 bytes" in text
-
-
-def test_a_live_page_moves_the_bar_and_redraws_now_and_then(shown, live):
-    trace = watch([b"x "], n_steps=60)
-    bar, figure, caption = shown
-    assert (bar.data.value, bar.data.max) == (60, 60)
-    assert 2 <= len(figure.updates) <= 4  # not at every token
-    assert f"{trace.bytes_held[-1]:,} bytes" in caption.updates[-1]["text/markdown"]

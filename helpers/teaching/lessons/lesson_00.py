@@ -2,13 +2,14 @@
 
 from helpers.teaching.checks import Number
 
-# 1,300 tokens at 4,096 bytes each.
-check_longer_thought = Number(1_300 * 4_096, "bytes") | {
-    "that is the thought alone; the prompt is kept too.": 1_000 * 4_096
+# 41 tokens of prompt and 1,000 of reply, 16 to a floor.
+check_longer_story = Number(-(-1_041 // 16), "floors") | {
+    "that is the reply alone; the prompt is parked too.": -(-1_000 // 16),
+    "the last tokens need a floor as well, though they do not fill it.": 1_041 // 16,
 }
 
-# Tokens of thought that fit into 1 MiB behind a prompt of 139 tokens.
-check_full_mebibyte = Number(256 - 139, "tokens") | {
-    "that is prompt and thought together.": 256,
-    "a MiB is 1,024 x 1,024 bytes.": 1_000_000 // 4_096 - 139,
+# Tokens of reply that fit into 4 MiB behind that prompt, in whole floors of 16 slots of 23,040 bytes.
+check_full_garage = Number(11 * 16 - 41, "tokens") | {
+    "that is prompt and reply together.": 11 * 16,
+    "memory comes in whole floors; the last piece of it is too small for one.": 4 * 2**20 // 23_040 - 41,
 }

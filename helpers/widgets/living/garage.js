@@ -119,7 +119,7 @@ export function render({ model, el }) {
     layer: pick("layer", layers, choice.layer, (layer) => turn({ layer })),
     head: pick("attention of head", Array.from({ length: data.heads }, (_, i) => [i, String(i)]), choice.head, (head) => turn({ head })),
   };
-  const rows = data.live ? [["layer"]] : [["seen", "second"], ["share", "policy", "mode", "compact"], ["layer", "head"]];
+  const rows = data.live ? [["layer"]] : data.plays ? [["seen"]] : [["seen", "second"], ["share", "policy", "mode", "compact"], ["layer", "head"]];
   const panel = rows.map((names, i) => html("div", { class: "living-controls" }, ...(i || data.live ? [] : [playButton]), ...names.map((name) => controls[name])));
   const reflect = () => {
     const value = { ...choice, share: Math.round(100 * choice.share) };
@@ -146,8 +146,8 @@ export function render({ model, el }) {
   dark.addEventListener("change", floors.repaint);
   const hear = ({ live }) => live && (data.tokens.splice(live.at, Infinity, ...live.tokens), show(live.frame, { ...choice, seen: live.frame.seen }));
   model.on("msg:custom", hear);
-  if (data.first) show(data.first, choice);
-  else turn({});
+  if (data.first) show(data.first, choice); else turn({});
+  if (data.plays && !matchMedia("(prefers-reduced-motion: reduce)").matches) { play(); setTimeout(() => el.scrollIntoView({ behavior: "smooth" }), 300); } // once it is on the page
   return () => (clearInterval(playing), clearTimeout(saving), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
 }
 

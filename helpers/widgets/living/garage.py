@@ -39,6 +39,8 @@ class Garage(LivingPicture):
     """The garage of the recorded conversation.
 
     Args:
+        plays: write the conversation at once, from the end of its prompt, unless the reader wants less motion; it is
+            scrolled into view, and nothing but the writing is to be turned.
         choice: what it is turned to at first: any of ``seen``, ``layer``, ``head``, ``policy``, ``mode``, ``share``,
             ``compact``, ``gone`` and ``second``, as ``Parking.after`` has them.
 
@@ -49,11 +51,11 @@ class Garage(LivingPicture):
     title = "The garage"
     _esm = join_modules(*MODULES, "garage.js")
 
-    def __init__(self, **choice: Any) -> None:
+    def __init__(self, plays: bool = False, **choice: Any) -> None:
         choice = parking().start | {"layer": LAYER} | choice
         self.frame(choice)  # refuses what may not be
         super().__init__(recorded(), choice)
-        self.data = self.data | {"caption": ABOUT}  # under a picture that is turned no figure stands still
+        self.data = self.data | {"caption": ABOUT, "plays": plays}  # no figures: a reader turns it
 
     def frame(self, choice: dict[str, Any]) -> dict[str, Any]:
         """See ``LivingPicture.frame``: as ``Parking.after``, and ``floors_back``, the blocks that the pool got back."""
@@ -65,7 +67,7 @@ class Garage(LivingPicture):
         frame = with_floors_back(parking().after(choice))
         by = choice["policy"]
         who = f"{by}, {MODES[choice['mode']]}" if by in load_garage().ranks else by
-        how = f" Chosen by: {who}{', slid together' if choice['compact'] else ''}." if frame["rows_evicted"] else ""
+        how = f" Chosen by {who.removeprefix('by ')}." if frame["rows_evicted"] else ""
         return f"{ABOUT} Here: {sentence(frame, choice['compact'])}{how}"
 
     def scene(self) -> Scene:

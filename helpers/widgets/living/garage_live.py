@@ -67,7 +67,7 @@ class LiveGarage(LivingPicture):
     def caption(self, choice: dict[str, Any]) -> str:
         """See ``LivingPicture.caption``."""
         size, held = self.cache.pool.block_size, sentence(self.frame(choice), False)
-        return f"A run on this machine, and the blocks of {size} slots that hold its rows. At its end: {held}"
+        return f"Figure: a run on this machine, and the blocks of {size} slots that hold its rows. At its end: {held}"
 
     def scene(self) -> Scene:
         """See ``LivingPicture.scene``."""

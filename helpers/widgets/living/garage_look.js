@@ -8,7 +8,7 @@ export const GARAGE_LOOK = `
 .garage-bar i{position:absolute;inset:0;transform-origin:left;transition:transform .4s}.garage-bar i:first-child{opacity:.4}
 .garage-main{display:grid;gap:14px 22px;align-items:start}
 @container (max-width:600px){.garage-panel{display:flex;flex-wrap:wrap;gap:5px 12px;align-items:center}.garage-panel .living-controls{display:contents}}
-@container (min-width:880px){.garage-main{grid-template-columns:minmax(0,9fr) minmax(0,13fr)}}
+@container (min-width:790px){.garage-main{grid-template-columns:minmax(0,9fr) minmax(0,13fr)}}
 .garage-words{position:relative;line-height:1.62}.garage-turn{padding:5px 10px;margin:0 0 7px;border-radius:12px;background:var(--deck);width:fit-content;max-width:100%}
 .garage-system{font-size:13px;padding:2px 10px;background:none;border:1px dashed var(--line)}.garage-user{margin-left:auto;border-bottom-right-radius:2px}
 .garage-assistant{border-bottom-left-radius:2px}.garage-word{white-space:pre-wrap;border-radius:3px;padding:1px 0 2px;cursor:default}
