@@ -10,7 +10,7 @@ from helpers.widgets.living.garage_live import LiveGarage
 from helpers.widgets.page import is_static
 
 BLOCK_SIZE = 16
-LONGEST, LONGEST_SAVED = 160, 48  # tokens of a reply; of one on a page that is run to be saved or tested
+LONGEST, LONGEST_SAVED = 96, 48  # tokens of a reply; of one on a page that is run to be saved or tested
 
 
 def ask(question: str) -> int:
