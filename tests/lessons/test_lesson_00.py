@@ -43,7 +43,7 @@ def test_how_little_holds_a_floor():
 
 def test_a_head_gives_91_percent_of_its_attention_to_a_tenth():
     share, half_width = load_attention_mass().interval("tenth")
-    assert round(100 * share) == 91 and half_width < 0.005 and "91% of its attention" in lesson_text("00")
+    assert round(100 * share) == 91 and half_width < 0.005 and "91% of it goes to a tenth" in lesson_text("00")
 
 
 def test_what_is_said_of_the_sheet():

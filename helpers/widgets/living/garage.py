@@ -28,10 +28,10 @@ MODES = {
 LAYER = 14  # shown first: in the middle, and its attention is recorded
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
-    "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its rows of K and "
-    "V. A floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a "
+    "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its notes, rows of "
+    "K and V. A floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a "
     "garage of its own, but a block is one for all of them: a floor comes back only when every head of every layer has "
-    "left it. A plate, where a floor has one, says at which place of the block table the block stands."
+    "left it."
 )
 
 
