@@ -84,7 +84,6 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "query_concentration",
         "smollm2_recall",
         "smollm2_sweep",
-        "story_floors",
         "transformers_paged",
     ]
     assert describe("memory_speed").splitlines()[:2] == [
