@@ -2,20 +2,24 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 
 from helpers.arithmetic import KVShape, MiB, vllm_blocks
 from helpers.cache import BlockPool, BlockTable, OutOfBlocks
 from helpers.engines import VLLM
+from helpers.engines.vllm_environment import PACKAGE
 from helpers.engines.vllm_played import PlayedVLLM
 from helpers.experiments.vllm_server import SMALL, rounds
 from helpers.records import load_vllm_server
 from helpers.records.vllm_server import key_of
 from helpers.teaching.labs import lab_7 as lab
+from tests.house.notebooks import read, source
 
 RECORD = load_vllm_server()
 ROUNDS = RECORD.starts[SMALL].rounds
+MASTER = Path(__file__).parents[2] / "labs" / "masters" / "lab_7_read_a_living_server.ipynb"
 
 
 # --- What the lab says is what vLLM said -----------------------------------------------------------------------------
@@ -305,3 +309,14 @@ def test_the_whole_queue_sends_away_as_many_as_vllm(requests, expected):
     pool = BlockPool(16, 32)
     assert queue(pool, [200] * requests, 100) == expected
     assert pool.num_free_blocks == 16
+
+
+def test_the_lab_says_what_it_installs_and_how_its_servers_are_set(tmp_path):
+    prose = "\n".join(source(cell) for cell in read(MASTER).cells if cell.cell_type == "markdown")
+    name, version = PACKAGE.split("==")
+    assert f"`{name}` {version.rpartition('.')[0]}," in prose
+    (tmp_path / "config.json").touch()
+    options = VLLM(tmp_path)._options
+    assert options[options.index("--kv-cache-metrics-sample") + 1] == "1.0" and "--kv-cache-metrics" in options
+    assert "`--kv-cache-metrics-sample 1.0`" in prose and "no `kv_block_` metrics" in prose
+    assert "separate streams" in prose and "With `--kv-unified` all share one pool of cells" in prose

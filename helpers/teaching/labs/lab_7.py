@@ -282,7 +282,7 @@ check_cells = Number(256, "cells") | {
 
 # Tokens of the second prompt that llama.cpp finds, where 138 of 139 are shared.
 check_found = Number(138, "tokens") | {
-    "that is vLLM, in whole blocks. llama.cpp keeps one table of cells a sequence, and compares token by token.": 128,
+    "that is vLLM, in whole blocks. llama.cpp has no blocks, and compares token by token.": 128,
     "the last one differs, and something must be left to compute.": 139,
     "a sequence's rows stay where they are after its answer; the next prompt may begin with them.": 0,
 }
