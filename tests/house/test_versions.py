@@ -126,6 +126,7 @@ def test_what_helpers_imports_is_declared():
         "tokenizers": "transformers",
         "ipython": "ipywidgets",
         "traitlets": "ipywidgets",
+        "fonttools": "matplotlib",
     }
     missing = {canonicalize_name(name) for name in outside} - declared
     assert {name for name in missing if brought.get(name) not in declared} == set()

@@ -7,10 +7,10 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from matplotlib.backends.backend_agg import RendererAgg
-from matplotlib.font_manager import FontProperties
+from fontTools.ttLib import TTFont
+from matplotlib.font_manager import findfont
 
-from helpers.widgets.living.scene import DPI, POINTS, Curve, Look, Rect, Scene, Shape, Text
+from helpers.widgets.living.scene import Curve, Look, Rect, Scene, Shape, Text
 
 WIDTH, EDGE = 800, 16
 INK, SOFT, LINE, DECK, GONE = "#1b2733", "#52606d", "#c3ced8", "#eef2f5", "#d7dfe6"
@@ -98,10 +98,20 @@ def _lines(words: str, size: int) -> list[str]:
 
 
 @cache
+def _advances() -> tuple[dict[int, int], int]:
+    """Of the PNG's font, which matplotlib brings, each sign's width, and how many of these units make its size.
+
+    They are read from the font's own tables: what a renderer says of them differs by a pixel from release to release.
+    """
+    font = TTFont(findfont("DejaVu Sans"))
+    widths = font["hmtx"]
+    return {sign: widths[name][0] for sign, name in font.getBestCmap().items()}, font["head"].unitsPerEm
+
+
 def _width(text: str, size: int) -> float:
-    """Pixels, as the PNG is drawn; a viewer of the SVG has a narrower font, as a rule."""
-    pen = RendererAgg(1, 1, DPI)
-    return pen.get_text_width_height_descent(text, FontProperties(size=POINTS * size), ismath=False)[0] * 100 / DPI
+    """Pixels in the PNG; a viewer of the SVG has a narrower font, as a rule."""
+    advances, units = _advances()
+    return sum(advances.get(ord(sign), units) for sign in text) * size / units
 
 
 # --- the gauges -------------------------------------------------------------------------------------------------------
