@@ -122,7 +122,7 @@ const DARK = `--ink:#e6edf3;--soft:#a9b6c2;--line:#46525e;--deck:#1d252d;--paper
 export const STYLE = `
 .living{--ink:#1b2733;--soft:#52606d;--line:#c3ced8;--deck:#eef2f5;--paper:#fff;
 --k0:#0072b2;--k1:#00795a;--k2:#b2518f;--warm:#b84a00;--gone:#d7dfe6;--mark:#ffe9a8;
-box-sizing:border-box;margin:0;max-width:1080px;padding:12px 14px;color:var(--ink);background:var(--paper);font:15px/1.45 system-ui,sans-serif}
+box-sizing:border-box;margin:0;max-width:1080px;padding:12px 14px;overflow-x:clip;color:var(--ink);background:var(--paper);font:15px/1.45 system-ui,sans-serif}
 @media (prefers-color-scheme:dark){:root:not([data-theme="light"]) body:not([data-jp-theme-light="true"]) .living{${DARK}}}
 body[data-jp-theme-light="false"] .living,:root[data-theme="dark"] .living{${DARK}}
 .living *{box-sizing:border-box}
