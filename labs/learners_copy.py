@@ -49,7 +49,7 @@ def _write_new(path: Path, data: bytes) -> None:
 
 
 def _free_name(home: Path, name: str) -> str:
-    """The name of a new version: ``05_paged_blocks-new.ipynb``. With a hyphen the course's map passes over it."""
+    """The name of a new version: ``06_paged_blocks-new.ipynb``. With a hyphen the course's map passes over it."""
     path = PurePosixPath(name)
     names = (str(path.with_name(f"{path.stem}-new{f'-{n}' if n > 1 else ''}{path.suffix}")) for n in count(1))
     return next(free for free in names if not (home / free).exists())

@@ -1,4 +1,4 @@
-"""What KV formats cost the reasoner in llama.cpp, whose kernels are not ours: the engine's side of lesson 04's table.
+"""What KV formats cost the reasoner in llama.cpp, whose kernels are not ours: the engine's side of lesson 05's table.
 
 ``python -m helpers.experiments.llama_cpp_formats`` has llama.cpp work the first worksheets of that table (see
 ``fidelity``), one at a time and each token its own, and counts as the table does: right is a worksheet of which every

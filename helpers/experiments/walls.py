@@ -1,6 +1,6 @@
 """The price of attention's weights on a device: ``python -m helpers.experiments.walls`` on a GPU.
 
-One layer's attention with the grid of weights, which is the second wall of the two that lesson 07 is about, and without
+One layer's attention with the grid of weights, which is the second wall of the two that lesson 08 is about, and without
 it (SDPA), for a whole prompt and for one decoded token. All numbers are random; time and bytes do not depend on them.
 """
 

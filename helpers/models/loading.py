@@ -128,7 +128,7 @@ BUNDLED: dict[str, Callable[[], Loaded]] = {"reasoner": load_reasoner, "smollm2"
 def load_model(name: str | None = None) -> Loaded:
     """Load a model by hub id or folder, or a bundled one by its name: ``reasoner``, ``smollm2``.
 
-    Without a name it is the one that ``COURSE_MODEL`` names, else the reasoner. Only a hub id that is not in the local
+    Without a name it is the one that ``COURSE_MODEL`` names, else SmolLM2. Only a hub id that is not in the local
     cache needs a network.
 
     Raises:
@@ -136,7 +136,7 @@ def load_model(name: str | None = None) -> Loaded:
         ConnectionError: if the model must be downloaded and the hub cannot be reached.
         MemoryError: if weights and a cache of 4,096 tokens do not fit, with the predicted bytes.
     """
-    name = name or os.environ.get(ENVIRONMENT_VARIABLE) or "reasoner"
+    name = name or os.environ.get(ENVIRONMENT_VARIABLE) or "smollm2"
     if name in BUNDLED:
         return BUNDLED[name]()
     transformers.logging.enable_progress_bar()

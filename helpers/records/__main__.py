@@ -23,7 +23,7 @@ def describe(name: str) -> str:
 
 
 def shown_in(loader: str, root: Path = ROOT) -> list[str]:
-    """The lessons and labs that call a loader, or import a helper that does, as ``lesson 08``."""
+    """The lessons and labs that call a loader, or import a helper that does, as ``lesson 09``."""
     asks = re.compile("|".join([rf"\b{loader}\b", *_imports_of_callers(loader, root)]))
     return [name for name, code in _notebooks(root) if asks.search(code)]
 

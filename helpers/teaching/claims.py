@@ -57,10 +57,10 @@ def judge(claim: str, values: dict[str, Values]) -> Verdict:
 
 def verdict_table(values: dict[str, Values]) -> str:
     """All claims with their verdicts, as a table in Markdown."""
-    lines = ["| claim | as told | verdict | what the lessons found |", "|---|---|---|---|"]
+    lines = ["| claim | as told | verdict | whose evidence | what the lessons found |", "|---|---|---|---|---|"]
     for name, claim in CLAIMS.items():
         verdict, why = judge(name, values)
-        lines.append(f"| {name} | {claim.told} | **{verdict}** | {why} |")
+        lines.append(f"| {name} | {claim.told} | **{verdict}** | {', '.join(claim.evidence)} | {why} |")
     return "\n".join(lines)
 
 

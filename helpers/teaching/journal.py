@@ -29,7 +29,7 @@ class Guess:
     """One guess.
 
     Attributes:
-        lesson: the name of its notebook, such as ``05_paged_blocks``; empty where the kernel was not told.
+        lesson: the name of its notebook, such as ``06_paged_blocks``; empty where the kernel was not told.
         question, unit: what was asked, and the unit of guess and result.
         guess: the number that the reader typed.
         when: date and time of the guess, with the offset from UTC.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from helpers.arithmetic.catalog import GB, GiB
 
 HOLDS, IN_PART, FAILS, OPEN = "holds", "holds in part", "does not hold", "not settled"
+ARITHMETIC, REASONER, SMOLLM2, ENGINE, SOURCE = "arithmetic", "reasoner", "SmolLM2", "engine", "source"
 Verdict = tuple[str, str]  # one of the four above, and a sentence that says why
 
 
@@ -24,10 +25,12 @@ class Claim:
     Attributes:
         told: what the article says, in our words.
         judge: from what a lesson recorded, the verdict.
+        evidence: whose figures it rests on: arithmetic, the reasoner, SmolLM2, an engine's own words, a source.
     """
 
     told: str
     judge: Callable[..., Verdict]
+    evidence: tuple[str, ...]
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -38,11 +41,11 @@ class Claim:
 CLAIMS: dict[str, Claim] = {}
 
 
-def claim(name: str, told: str) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
+def claim(name: str, told: str, *evidence: str) -> Callable[[Callable[..., Verdict]], Callable[..., Verdict]]:
     """Register the function below as the judge of a claim."""
 
     def register(judge: Callable[..., Verdict]) -> Callable[..., Verdict]:
-        CLAIMS[name] = Claim(told, judge)
+        CLAIMS[name] = Claim(told, judge, evidence)
         return judge
 
     return register
@@ -53,81 +56,83 @@ def _verdict(holds: bool, in_part: bool = False) -> str:
 
 
 # --- A: evicting 90% of the KV cache ---------------------------------------------------------------------------------
-@claim("A1", "Every token adds K and V in every layer, and nothing comes back before the end.")
+@claim("A1", "Every token adds K and V in every layer, and nothing comes back before the end.", SMOLLM2)
 def _(least_growth: int, most_growth: int, bytes_freed: int) -> Verdict:
     steady = least_growth == most_growth > 0 and bytes_freed == 0
     return _verdict(steady), f"every token cost {most_growth:,} bytes; given back: {bytes_freed:,}"
 
 
-@claim("A2", "A thought of 32K tokens caches about 32K tokens.")
+@claim("A2", "A thought of 32K tokens caches about 32K tokens.", SMOLLM2, ARITHMETIC)
 def _(tokens: int, rows: int, smallest: int, largest: int) -> Verdict:
     sizes = f"{smallest / GiB:.1f} to {largest / GiB:.1f} GiB for 32,768 tokens, by model"
     return _verdict(rows == tokens), f"{tokens:,} tokens left {rows:,} rows; that is {sizes}"
 
 
-@claim("A3", "A 32B model in 4 bits on a 24 GB card runs out of memory near 24K tokens.")
+@claim("A3", "A 32B model in 4 bits on a 24 GB card runs out of memory near 24K tokens.", ARITHMETIC)
 def _(ends: list[int]) -> Verdict:
     near = [abs(end - 24_000) <= 1_000 for end in ends]
     why = f"out of memory between {min(ends):,} and {max(ends):,} tokens, as overhead, weights and card are read"
     return _verdict(all(near), any(near)), why
 
 
-@claim("A4", "Attention is sparse: a few earlier tokens carry most of it.")
+@claim("A4", "Attention is sparse: a few earlier tokens carry most of it.", SMOLLM2)
 def _(mean: float, least: float) -> Verdict:
     why = f"the top 10% of rows draw {mean:.0%} of attention on average, {least:.0%} in the flattest head"
     return _verdict(least > 0.5, mean > 0.5), why
 
 
-@claim("A5", "Evict 90% of the tokens, and memory stays almost where it was.")
+@claim("A5", "Evict 90% of the tokens, and memory stays almost where it was.", ARITHMETIC)
 def _(freed_shared: float, freed_per_head: float) -> Verdict:
     why = f"blocks of 16 freed: {freed_shared:.1%} with one set, {freed_per_head:.2%} with 8 heads' own"
     return _verdict(freed_shared < 0.05, freed_per_head < 0.05), why
 
 
-@claim("A6", "A block holds about 16 tokens.")
+@claim("A6", "A block holds about 16 tokens.", SOURCE)
 def _(block_sizes: dict[str, int]) -> Verdict:
     sizes = set(block_sizes.values())
     return _verdict(sizes == {16}, 16 in sizes), ", ".join(f"{name} {size}" for name, size in block_sizes.items())
 
 
-@claim("A7", "A block comes back only when all its slots are empty.")
+@claim("A7", "A block comes back only when all its slots are empty.", ENGINE)
 def _(freed_with_one_row_alive: int, freed_with_none_alive: int) -> Verdict:
     rule = freed_with_one_row_alive == 0 and freed_with_none_alive > 0
     return _verdict(rule), "one row alive keeps its block; with none it comes back"
 
 
-@claim("A8", "Of 16,000 tokens 2,000 stay, and about none of the 1,000 blocks is emptied.")
+@claim("A8", "Of 16,000 tokens 2,000 stay, and about none of the 1,000 blocks is emptied.", ARITHMETIC)
 def _(shared: float, eight_heads: float) -> Verdict:
     why = f"{shared:.1f} of 1,000 blocks for one random set, {eight_heads:.5f} for 8 heads' own"
     return _verdict(shared < 1, eight_heads < 1), why
 
 
-@claim("A9", "Wall 1: filling holes breaks the order, and then every slot needs a note of its position.")
+@claim("A9", "Wall 1: filling holes breaks the order, and then every slot needs a note of its position.", SMOLLM2)
 def _(shuffled_difference: float, breaks: list[str]) -> Verdict:
     why = f"shuffled rows change the output by {shuffled_difference:.0e} at most; what breaks: {', '.join(breaks)}"
     return _verdict(bool(breaks) and shuffled_difference >= 1e-5, bool(breaks)), why
 
 
-@claim("A10", "Wall 2: fast kernels keep no attention weights; whoever needs them goes back to slow attention.")
+@claim(
+    "A10", "Wall 2: fast kernels keep no attention weights; whoever needs them goes back to slow attention.", SMOLLM2
+)
 def _(tokens: int, bytes_ratio: float, slowdown: float) -> Verdict:
     why = f"at {tokens:,} tokens the grid takes {bytes_ratio:,.0f} times the memory and {slowdown:.1f} times the time"
     return _verdict(bytes_ratio > 10 and slowdown > 1, in_part=True), why
 
 
-@claim("A11", "TriAttention scores keys from geometry before RoPE, without attention weights.")
+@claim("A11", "TriAttention scores keys from geometry before RoPE, without attention weights.", SMOLLM2)
 def _(relative_error: float, needs_weights: bool) -> Verdict:
     why = f"our score is the definition to within {relative_error:.0e}, and asks for no attention weight"
     return _verdict(relative_error < 1e-4 and not needs_weights), why
 
 
-@claim("A12", "Every 128 tokens survivors slide together in order, blocks return, no positions are noted.")
+@claim("A12", "Every 128 tokens survivors slide together in order, blocks return, no positions are noted.", SMOLLM2)
 def _(blocks_held: int, blocks_for_rows: int, order_kept: bool, lengths_kept: int) -> Verdict:
     done = blocks_held == blocks_for_rows and order_kept
     why = f"dense and in order; still {lengths_kept} lengths per sequence to keep, logical and physical"
     return _verdict(done and lengths_kept <= 1, done), why
 
 
-@claim("A13", "10.7 times less KV memory and 2.5 times faster, at equal accuracy.")
+@claim("A13", "10.7 times less KV memory and 2.5 times faster, at equal accuracy.", SOURCE)
 def _(token_ratio: float, speed_ratio: float, accuracy_full: float, accuracy_smaller_budget: float) -> Verdict:
     drop = accuracy_full - accuracy_smaller_budget
     why = (
@@ -137,50 +142,50 @@ def _(token_ratio: float, speed_ratio: float, accuracy_full: float, accuracy_sma
     return _verdict(drop <= 0, in_part=True), why
 
 
-@claim("A14", "With it a 32B reasoner runs on a 24 GB card.")
+@claim("A14", "With it a 32B reasoner runs on a 24 GB card.", ARITHMETIC)
 def _(kept: int, total: int, capacity: int) -> Verdict:
     why = f"{total / GiB:.1f} of {capacity / GiB:.0f} GiB, {kept / GiB:.2f} of them cache"
     return _verdict(total <= capacity), why
 
 
-@claim("A15", "All three walls fall together.")
+@claim("A15", "All three walls fall together.", REASONER)
 def _(blocks_freed: int, needs_weights: bool, order_kept: bool) -> Verdict:
     fallen = [blocks_freed > 0, not needs_weights, order_kept]
     return _verdict(all(fallen), any(fallen)), f"{sum(fallen)} of 3 walls fell in our run"
 
 
 # --- B: the memory wall of local agents ------------------------------------------------------------------------------
-@claim("B1", "70B in 4 bits is about 42 GB, and a 128K context about 43 GB more.")
+@claim("B1", "70B in 4 bits is about 42 GB, and a 128K context about 43 GB more.", ARITHMETIC)
 def _(weights: int, cache: int) -> Verdict:
     near = abs(cache / GB - 43) < 0.5 and abs(weights / GB - 42) < 1
     why = f"weights {weights / GB:.1f} GB, cache {cache / GB:.1f} GB ({cache / GiB:.1f} GiB)"
     return _verdict(near, in_part=True), why
 
 
-@claim("B2", "About 0.75 GB go to fixed overhead.")
+@claim("B2", "About 0.75 GB go to fixed overhead.", ENGINE)
 def _(measured: int) -> Verdict:
     why = f"nobody's measurement; ours, of this process: {measured / GiB:.2f} GiB; calculators use 0.5 to 1.5"
     return OPEN, why
 
 
-@claim("B3", "Layers x KV heads x head_dim x tokens x 2 x bytes per number is the cache.")
+@claim("B3", "Layers x KV heads x head_dim x tokens x 2 x bytes per number is the cache.", SMOLLM2, ENGINE)
 def _(predicted: int, measured: int) -> Verdict:
     return _verdict(predicted == measured), f"predicted {predicted:,} bytes, measured {measured:,}"
 
 
-@claim("B4", "Grouped-query attention saves a factor 8; without it the cache would be about 320 GB.")
+@claim("B4", "Grouped-query attention saves a factor 8; without it the cache would be about 320 GB.", ARITHMETIC)
 def _(factor: float, without_gqa: int) -> Verdict:
     about_320 = abs(without_gqa / GB - 320) < 5
     why = f"a factor {factor:.0f}; without it {without_gqa / GiB:.0f} GiB, which is {without_gqa / GB:.0f} GB"
     return _verdict(about_320 and factor == 8, in_part=not about_320), why
 
 
-@claim("B5", "Weights of 4 bits are the usual sweet spot.")
+@claim("B5", "Weights of 4 bits are the usual sweet spot.", ARITHMETIC, REASONER)
 def _(bits: float) -> Verdict:
     return _verdict(bits < 4.1, in_part=True), f"with its scales a 4-bit weight takes {bits:.2f} bits"
 
 
-@claim("B6", "Q8_0 halves the cache at negligible cost, Q4_0 quarters it.")
+@claim("B6", "Q8_0 halves the cache at negligible cost, Q4_0 quarters it.", REASONER, SMOLLM2)
 def _(ratio_q8_0: float, ratio_q4_0: float, right_fp: float, right_q8_0: float, right_q4_0: float) -> Verdict:
     exact = ratio_q8_0 == 2 and ratio_q4_0 == 4
     right = ", ".join(f"{share:.0%}" for share in (right_fp, right_q8_0, right_q4_0))
@@ -188,58 +193,58 @@ def _(ratio_q8_0: float, ratio_q4_0: float, right_fp: float, right_q8_0: float, 
     return _verdict(exact and right_q8_0 == right_fp, in_part=True), why
 
 
-@claim("B7", "34 GB of free memory hold about 109K tokens, or 218K at 8 bits.")
+@claim("B7", "34 GB of free memory hold about 109K tokens, or 218K at 8 bits.", ARITHMETIC)
 def _(tokens_fp16: int, tokens_8_bits: int, tokens_q8_0: int) -> Verdict:
     why = f"{tokens_fp16:,} tokens in fp16, {tokens_8_bits:,} at 8.0 bits, {tokens_q8_0:,} in real Q8_0"
     return _verdict(abs(tokens_q8_0 - 218_000) < 1_000, in_part=True), why
 
 
-@claim("B8", "An MCP-style operation takes 32,000 to 82,000 tokens, a command line about 200.")
+@claim("B8", "An MCP-style operation takes 32,000 to 82,000 tokens, a command line about 200.", SOURCE)
 def _(mcp_task: list[int], command_line_task: int) -> Verdict:
     low, high = mcp_task
     why = f"task against task it is {low:,} to {high:,} against {command_line_task:,} tokens; 200 is one command"
     return _verdict(command_line_task <= 400, in_part=True), why
 
 
-@claim("B9", "Agents live between 32K and 128K tokens and read everything again at each step.")
+@claim("B9", "Agents live between 32K and 128K tokens and read everything again at each step.", ARITHMETIC)
 def _(steps: int, tokens_at_end: int, tokens_reread: int, spared: float) -> Verdict:
     read = f"{tokens_reread:,} read again; a shared prefix spares {spared:.0%}"
     why = f"after {steps} steps {tokens_at_end:,} tokens, {read}"
     return _verdict(32_000 <= tokens_at_end <= 131_072, in_part=True), why
 
 
-@claim("B10", "Four sub-agents at 128K need about 160 GB, more than an H200 has.")
+@claim("B10", "Four sub-agents at 128K need about 160 GB, more than an H200 has.", ARITHMETIC)
 def _(without_sharing: int, with_sharing: int, capacity: int) -> Verdict:
     over = without_sharing > capacity
     why = f"{without_sharing / GB:.0f} GB without sharing, {with_sharing / GB:.0f} GB with a shared prefix"
     return _verdict(over and with_sharing > capacity, in_part=over), why
 
 
-@claim("B11", "A 24 GB card cannot hold 70B, and spilling into main memory ruins the speed.")
+@claim("B11", "A 24 GB card cannot hold 70B, and spilling into main memory ruins the speed.", ARITHMETIC)
 def _(weights: int, capacity: int, slowdown: float) -> Verdict:
     why = f"{weights / GiB:.1f} GiB do not fit; what spills makes it {slowdown:.0f} times slower at best"
     return _verdict(weights > capacity and slowdown > 2, in_part=True), why
 
 
-@claim("B12", "Machines with 128 GB of unified memory hold model and context.")
+@claim("B12", "Machines with 128 GB of unified memory hold model and context.", ARITHMETIC)
 def _(total: int, capacity: int, tokens_per_second: dict[str, list[float]]) -> Verdict:
     falls = (f"{name} {empty:.1f} falling to {full:.1f}" for name, (empty, full) in tokens_per_second.items())
     return _verdict(total <= capacity), f"it fits; tokens/s at best: {'; '.join(falls)}"
 
 
-@claim("B13", "Low bandwidth makes long thoughts slow: 10 to 12 tokens per second.")
+@claim("B13", "Low bandwidth makes long thoughts slow: 10 to 12 tokens per second.", ARITHMETIC)
 def _(ceilings: list[float], minutes: float) -> Verdict:
     low, high = min(ceilings), max(ceilings)
     why = f"{low:.1f} to {high:.1f} tokens/s at best: {minutes:.0f} minutes for 10,000 tokens on the slowest"
     return _verdict(high < 15, in_part=True), why
 
 
-@claim("B14", "NVFP4 needs the newest NVIDIA cards, and AMD's RDNA has no FP8.")
+@claim("B14", "NVFP4 needs the newest NVIDIA cards, and AMD's RDNA has no FP8.", SOURCE)
 def _(nvfp4_cards: list[str], amd_with_fp8: list[str]) -> Verdict:
     why = f"NVFP4 units: {', '.join(nvfp4_cards)}; AMD with FP8: {', '.join(amd_with_fp8) or 'none'}"
     return _verdict(not amd_with_fp8, in_part=True), why
 
 
-@claim("B15", "Memory is overhead + weights + cache per request x requests at once.")
+@claim("B15", "Memory is overhead + weights + cache per request x requests at once.", ENGINE)
 def _(total: int, sum_of_terms: int) -> Verdict:
     return _verdict(abs(total - sum_of_terms) < 1), f"{total / GiB:.2f} GiB, the sum of the three terms"

@@ -1,4 +1,4 @@
-"""The controls of lesson 09: a run beside another on the same axes, and a plan of one's own to take home."""
+"""The controls of lesson 12: a run beside another on the same axes, and a plan of one's own to take home."""
 
 from __future__ import annotations
 

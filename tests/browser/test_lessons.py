@@ -42,7 +42,7 @@ ARGUMENTS = {
 # --- A control, and what its caption must say ------------------------------------------------------------------------
 @cache
 def calibrated():
-    """The scores of lesson 08, calibrated as it does it."""
+    """The scores of lesson 09, calibrated as it does it."""
     reasoner = load_reasoner()
     texts = gold_ids(reasoner, make_worksheets(32, 40, 11, held_out=False))
     return TriAttention.calibrate(reasoner.model, texts)
@@ -108,14 +108,14 @@ def parse(text):
 
 ENDS = jupyter.KINDS  # at both kinds' ends the picture may stay
 SLOW = {"turn": run_worksheets, "n_steps": 10}
-PLAN = Control("09", ("context",), own_plan.home_frame, ENDS)
+PLAN = Control("12", ("context",), own_plan.home_frame, ENDS)
 CONTROLS = [
     Control("01", ("sequences",), memory.wall_frame, ("dropdown",)),
     Control("03", ("tokens",), memory.models_frame),
     Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
-    Control("05", ("prompt",), blocks.pool_frame, ("slider",)),
-    Control("06", ("evicted, %",), garage.garage_frame, ("slider",)),
-    Control("08", ("budget",), compression_of, how=SLOW),
+    Control("06", ("prompt",), blocks.pool_frame, ("slider",)),
+    Control("07", ("evicted, %",), garage.garage_frame, ("slider",)),
+    Control("09", ("budget",), compression_of, how=SLOW),
     PLAN,
 ]
 
@@ -144,11 +144,11 @@ class Living(NamedTuple):
 LIVING = [  # in each lesson from top to bottom
     Living("01", "slider", "the query", "ArrowUp", verdict(attend((0.5, -1.6))["shares"])),
     Living("02", "slider", "let them share", "ArrowRight", count("Llama-2-7B", 16)["line"]),
-    Living("04", "radio", "q4_0", "ArrowRight", store("nvfp4", "second", 19, 1)["line"]),
-    Living("06", "slider", "evict", "ArrowLeft", "89% of the rows evicted, 0 of 12 floors given back"),
-    Living("07", "checkbox", "sliding window", "Space", "By place, 17 cells of the mask are wrong."),
-    Living("07", "slider", "tiles read", "ArrowRight", "Tile 8 of 10."),
-    Living("08", "slider", "how far ahead", "ArrowRight", "“sang”, asked from 3 tokens ahead"),
+    Living("05", "radio", "q4_0", "ArrowRight", store("nvfp4", "second", 19, 1)["line"]),
+    Living("07", "slider", "evict", "ArrowLeft", "89% of the rows evicted, 0 of 12 floors given back"),
+    Living("08", "checkbox", "sliding window", "Space", "By place, 17 cells of the mask are wrong."),
+    Living("08", "slider", "tiles read", "ArrowRight", "Tile 8 of 10."),
+    Living("09", "slider", "how far ahead", "ArrowRight", "“sang”, asked from 3 tokens ahead"),
 ]
 
 

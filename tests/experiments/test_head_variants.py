@@ -112,7 +112,7 @@ def test_worksheets_that_never_grew_are_none():
     assert read_head_variants(report).variants[0].grown_after == 300
 
 
-def test_lesson_08_says_of_r_in_training_what_the_data_say():
+def test_lesson_09_says_of_r_in_training_what_the_data_say():
     """Untrained, R rises from layer to layer; then it falls to half or less of its mean, and does not come back."""
     for line in read("head_variants")["variants"]:
         layers = [sum(layer) / len(layer) for layer in line["concentration"][0]["R"]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.house import lint_code, lint_prose
+from tests.house import lint_code, lint_english, lint_prose
 from tests.house.lint_prose import links_resolve
 from tests.house.notebooks import Notebook
 
-RULES: list[Callable[[Notebook], list[str]]] = [*lint_code.RULES, *lint_prose.RULES]
+RULES: list[Callable[[Notebook], list[str]]] = [*lint_code.RULES, *lint_prose.RULES, *lint_english.RULES]
 
 
 def lint(notebook: Notebook, folder: Path = Path(".")) -> list[str]:

@@ -41,9 +41,9 @@ NEED_TORCH = {
         "labs.lab_8",
         "labs.lab_8_presses",
         "labs.policy_checks",
-        "lessons.lesson_06",
         "lessons.lesson_07",
         "lessons.lesson_08",
+        "lessons.lesson_09",
     },
 }
 FREE_FILES = ["helpers.cache.block_pool", "helpers.machine.address_space", "helpers.models.worksheets"]

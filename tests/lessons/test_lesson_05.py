@@ -1,20 +1,23 @@
-"""Lesson 05: what its figures draw, what its control says, its exercises' mistakes, and numbers in its prose."""
+"""Lesson 05: fidelity and its saved table, what the figures draw, exercises, and prose."""
 
 import io
 import re
 
 import numpy as np
 import pytest
+import torch
 
-from helpers.cache import BlockPool, BlockTable
-from helpers.plots import blocks
+from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, max_tokens
+from helpers.experiments import fidelity
+from helpers.measuring import share_interval
+from helpers.models import load_reasoner, make_worksheets
+from helpers.plots import formats
+from helpers.records import load_table
+from helpers.records.measured import FOLDER
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_05 as exercises
-from helpers.widgets import blocks as garage
+from helpers.widgets.living.stored_row import store
 from tests.house.notebooks import NOTEBOOKS, lesson_text
-
-HELD = re.compile(r"(\d+) of (\d+) blocks held \(usage ([\d.]+)%\); ([\d,]+) tokens in ([\d,]+) slots")
-SPARED = re.compile(r"The tables list (\d+) blocks, so sharing spares (\d+)\.")
 
 
 def axes(figure):
@@ -23,135 +26,191 @@ def axes(figure):
     return ax
 
 
-def line(ax, label):
+def points(ax, label):
     [found] = [artist for artist in ax.lines if artist.get_label() == label]
     return list(map(tuple, np.asarray(found.get_xydata()).tolist()))
 
 
-def said(caption):
-    held, of, usage, tokens, slots = HELD.search(caption).groups()
-    listed, spared = SPARED.search(caption).groups()
-    assert usage == f"{100 * int(held) / int(of):.1f}"
-    return int(held), int(of), int(tokens.replace(",", "")), int(slots), int(listed), int(spared)
+# --- Fidelity --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def course():
+    return load_reasoner()
+
+
+@pytest.fixture(scope="module")
+def heard(course):
+    return fidelity.listen(course.model, fidelity.gold_and_length(course, make_worksheets(1, 8, 3))[0])
+
+
+def test_what_was_heard_is_what_attention_is_given(course, heard):
+    shape = course.shape
+    assert len(heard) == shape.n_layers
+    for layer in heard:
+        assert layer.queries.shape[1] == 2 * shape.n_kv_heads
+        assert layer.keys.shape == layer.values.shape == (1, shape.n_kv_heads, layer.queries.shape[2], shape.head_dim)
+        assert layer.scaling == pytest.approx(shape.head_dim**-0.5)
+
+
+def test_an_exact_format_costs_nothing(heard):
+    for layer in heard:
+        assert fidelity.output_errors(layer, "fp32").max() == 0
+        assert fidelity.relative_error(fidelity.round_trip(layer.keys, "fp32"), layer.keys) == 0
+
+
+def test_output_errors_against_attention_written_out_for_one_head(heard):
+    layer, head, last = heard[2], 5, heard[2].keys.shape[2] - 1
+    keys, values = fidelity.round_trip(layer.keys, "q4_0")[0, head // 2], layer.values[0, head // 2]
+    query = layer.queries[0, head, last] * layer.scaling
+    true = (layer.keys[0, head // 2] @ query).softmax(0) @ values
+    stored = (keys @ query).softmax(0) @ values
+    error = ((stored - true).norm() / true.norm()).item()
+    assert fidelity.output_errors(layer, ("q4_0", "fp32"))[0, head, last].item() == pytest.approx(error, rel=1e-4)
+
+
+def test_relative_error_by_hand():
+    assert fidelity.relative_error(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0])) == pytest.approx(
+        0.2**0.5 / 5**0.5
+    )
+
+
+def test_nvfp4_is_given_its_tensor_scale():
+    rows = torch.full((1, 16), 1e-5)
+    assert fidelity.relative_error(fidelity.round_trip(rows, "nvfp4"), rows) < 0.01
+
+
+def test_the_prompt_ends_where_the_thought_begins(course):
+    [sheet] = make_worksheets(1, 8, 3)
+    ids, prompt_length = fidelity.gold_and_length(course, [sheet])
+    assert course.tokenizer.decode(ids[0, prompt_length:]) == f"{sheet.thought} {sheet.answer}"
+
+
+def test_wrong_tokens_are_those_that_one_plain_pass_gets_wrong(course):
+    sheets = make_worksheets(6, 44, 3)  # longer than it was trained on, so that some tokens are wrong
+    ids, prompt_length = fidelity.gold_and_length(course, sheets)
+    with torch.inference_mode():
+        said = course.model(ids).logits[:, prompt_length - 1 : -1].argmax(-1)
+    expected = (said != ids[:, prompt_length:]).sum(1).tolist()
+    assert fidelity.wrong_tokens(course, sheets, "fp32") == expected
+    assert sum(expected) > 0
+
+
+# --- The saved table -------------------------------------------------------------------------------------------------
+def test_the_table_measured_the_reasoner_that_is_here():
+    assert load_table().facts["weights_sha256"] == fidelity.weights_hash(), (
+        "run python -m helpers.experiments.fidelity again"
+    )
+
+
+def test_the_table_is_complete():
+    table = load_table()
+    names = list(table.facts["rows"])
+    assert names == list(fidelity.FORMATS)
+    assert set(table.pairs) == {(k, v) for k in names for v in names}
+    assert {len(pair.right) for pair in table.pairs.values()} == {table.facts["worksheets"]["count"]}
+    for pair in table.pairs.values():
+        assert pair.wrong_tokens >= len(pair.right) - sum(pair.right)
+        assert 0 <= pair.median <= pair.tail
+        assert pair.bits == (KV_LAYOUTS[pair.k].bits + KV_LAYOUTS[pair.v].bits) / 2
+        assert pair.interval == share_interval(pair.right)
+
+
+def test_the_table_agrees_with_a_fresh_measurement(course, heard):
+    table = load_table()
+    ids, prompt_length = fidelity.gold_and_length(course, make_worksheets(4, fidelity.N_LINES, fidelity.SEED))
+    fresh = fidelity.listen(course.model, ids)
+    for name in fidelity.FORMATS:
+        assert fidelity.measure_rows(fresh, name) == pytest.approx(table.facts["rows"][name], rel=0.01)
+    outputs = fidelity.measure_outputs(fresh, ("q8_0", "q4_0"), prompt_length)
+    pair = table.find(("q8_0", "q4_0"))
+    assert (outputs["median"], outputs["tail"]) == pytest.approx((pair.median, pair.tail), rel=0.01)
+    assert table.facts["decoded_tokens"] == ids.shape[1] - prompt_length == 443
+
+
+def test_a_pair_that_was_not_measured_is_named():
+    with pytest.raises(ValueError, match="bf16.*measured are .*q8_0"):
+        load_table().find("bf16")
+    assert load_table().find("q8_0") is load_table().find(("q8_0", "q8_0"))
+    assert (FOLDER / "fidelity.json").stat().st_size < 100_000
 
 
 # --- Figures ---------------------------------------------------------------------------------------------------------
-def test_every_slot_is_drawn_once_where_it_lies():
-    pool = BlockPool(8, 4)
-    a, b = BlockTable(pool), BlockTable(pool)
-    a.append(6)
-    b.append(3)
-    c = a.fork()
-    c.append(1)
-    ax = axes(garage.draw_pool(pool, {"A": a, "B": b, "C": c}, row=16))
-    corner = {block: (4 * block % 16, 4 * block // 16) for block in range(8)}
-    place = {slot: (corner[slot // 4][0] + slot % 4 + 0.5, corner[slot // 4][1] + 0.32) for slot in range(32)}
-    assert line(ax, "shared") == [place[slot] for slot in (0, 1, 2, 3)]
-    assert line(ax, "A") == [place[slot] for slot in (4, 5)]
-    assert line(ax, "B") == [place[slot] for slot in (8, 9, 10)]
-    assert line(ax, "C") == [place[slot] for slot in (12, 13, 14)]  # a copy of two, and one of its own
-    assert line(ax, "empty") == [place[slot] for slot in (6, 7, 11, 15)]
-    assert [text.get_text() for text in ax.texts] == ["0  ×2", "1", "2", "3"]
-    free, held = (len(collection.get_paths()) for collection in ax.collections)
-    assert (free, held) == (4, 4)
+def test_row_read_back_draws_both_rows():
+    ax = axes(formats.row_read_back([1.0, -2.0], [1.5, -2.5], [-4.0, -2.5, 1.5, 3.0]))
+    assert points(ax, "the row") == [(0, 1.0), (1, -2.0)]
+    assert points(ax, "read back") == [(0, 1.5), (1, -2.5)]
+    assert len(ax.collections[0].get_segments()) == 4
 
 
-def test_each_sequence_has_a_colour_and_a_mark_of_its_own():
-    colours, marks = zip(*blocks.LOOKS.values(), strict=True)
-    assert len(set(colours)) == len(set(marks)) == len(blocks.LOOKS) == len(garage.LETTERS) + 1
+def test_row_errors_draws_bars_and_the_closed_form_where_there_is_one():
+    ax = axes(formats.row_errors(["a", "b"], [0.1, 0.2], [0.01, 0.02], {"b": (0.21, 0.03)}))
+    keys, values = ax.containers
+    assert [bar.get_height() for bar in keys] == [0.1, 0.2]
+    assert [bar.get_height() for bar in values] == [0.01, 0.02]
+    assert points(ax, "closed form") == [(pytest.approx(0.8), 0.21), (pytest.approx(1.2), 0.03)]
 
 
-def test_slots_by_policy_stacks_what_is_unused_on_what_is_used():
-    ax = axes(blocks.slots_by_policy(["one", "two"], [30, 30], [70, 0]))
-    used, unused = ax.containers
-    assert [(bar.get_x(), bar.get_width()) for bar in used] == [(0, 30), (0, 30)]
-    assert [(bar.get_x(), bar.get_width()) for bar in unused] == [(30, 70), (30, 0)]
-    assert [text.get_text() for text in ax.texts] == [" 30.0% used", " 100.0% used"]
+def test_output_errors_draws_the_share_of_larger_errors():
+    ax = axes(formats.output_errors({"K": np.array([0.1, 0.4, 0.2, 0.3])}, rare=1e-4))
+    assert points(ax, "K") == [(0.4, 0.25), (0.3, 0.5), (0.2, 0.75), (0.1, 1.0)]
 
 
-def test_waste_by_block_size_draws_both_lines():
-    ax = axes(blocks.waste_by_block_size([1, 16], [0.0, 0.25], [0.0, 0.5]))
-    assert line(ax, "counted in the pool") == [(1, 0), (16, 0.5)]
-    assert line(ax, "closed form: half a block per sequence") == [(1, 0), (16, 0.25)]
+def test_answers_by_format_draws_shares_and_intervals():
+    ax = axes(formats.answers_by_format(["a", "b"], [0.5, 1.0], [(0.3, 0.7), (0.9, 1.0)]))
+    assert [bar.get_height() for bar in ax.patches] == [0.5, 1.0]
+    segments = [segment.tolist() for segment in ax.collections[0].get_segments()]
+    assert segments == [[[0, 0.3], [0, 0.7]], [[1, 0.9], [1, 1.0]]]
 
 
-def test_held_over_time_draws_bars_under_the_pool():
-    ax = axes(blocks.held_over_time(["a", "b"], [512, 0], [1024, 1024]))
-    [bars] = ax.containers
-    assert [bar.get_height() for bar in bars] == [512, 0]
-    assert [y for _, y in line(ax, "pool: what nvidia-smi would see")] == [1024, 1024]
-    assert [text.get_text() for text in ax.texts] == ["50%", "0%"]
-    assert ax.get_ylim()[1] > 1024
+def test_pairs_by_bits_sorts_the_pairs_by_who_has_more_bits():
+    here = [formats.Point(8.5, 4.5, 0.9), formats.Point(4.5, 8.5, 0.7), formats.Point(16, 16, 1.0)]
+    ax = axes(formats.pairs_by_bits(here, here[1], (0.6, 0.8), "right"))
+    assert points(ax, "K has more bits") == [(6.5, 0.9)]
+    assert points(ax, "V has more bits") == [(6.5, 0.7)]
+    assert points(ax, "as many") == [(16, 1.0)]
+    assert points(ax, "your choice") == [(6.5, 0.7)]
+    assert ax.get_ylabel() == "right"
 
 
-# --- The control -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("block_size", [4, 8, 16, 32])
-@pytest.mark.parametrize("prompts", [garage.OWN, garage.SHARED])
-def test_the_garage_keeps_its_books(block_size, prompts):
-    for sequences, prompt, decoded, gone in [(1, 1, 0, 0), (4, 40, 20, 2), (6, 64, 64, 0), (6, 7, 3, 6), (2, 9, 1, 5)]:
-        pool, tables, _ = garage.run_garage(sequences, prompt, prompts, decoded, gone, block_size)
-        pool.check_integrity(list(tables.values()))
-        assert len(tables) == max(0, sequences - gone) or prompts == garage.OWN  # a late one may find no slot
-        held, of, tokens, slots, listed, spared = said(
-            garage.pool_frame(sequences, prompt, prompts, decoded, gone, block_size)[1]
-        )
-        assert (held, of, slots) == (pool.num_held_blocks, pool.num_blocks, pool.num_held_blocks * block_size)
-        assert listed - spared == held and (spared == 0 or prompts == garage.SHARED)
-        assert 0 <= slots - tokens < max(1, len(tables)) * block_size
-        if prompts == garage.OWN:
-            assert tokens == sum(table.num_slots for table in tables.values())
-
-
-def test_a_full_garage_says_so():
-    _, caption = garage.pool_frame(6, 64, garage.OWN, 0, 0, 16)
-    assert said(caption)[:2] == (20, 20) and "somebody must wait" in caption
-    assert "wait" not in garage.pool_frame(6, 64, garage.SHARED, 0, 0, 16)[1]
-
-
-def test_question_1():
-    assert said(garage.pool_frame(4, 40, garage.OWN, 20, 0, 16)[1])[0] == 16
-    assert said(garage.pool_frame(4, 40, garage.SHARED, 20, 0, 16)[1])[0] == 10
-
-
-def test_question_2():
-    held = [said(garage.pool_frame(4, 40, garage.SHARED, 20, gone, 16)[1])[0] for gone in range(5)]
-    assert held == [10, 8, 6, 4, 0]
-
-
-def test_question_3():
-    assert "somebody must wait" in garage.pool_frame(6, 40, garage.OWN, 20, 0, 16)[1]
-    assert said(garage.pool_frame(6, 40, garage.SHARED, 20, 0, 16)[1])[0] == 14
-
-
-def test_nothing_is_copied_where_the_prompt_fills_its_blocks():
-    pool, tables, _ = garage.run_garage(4, 40, garage.SHARED, 1, 0, 4)
-    assert pool.num_held_blocks == 10 + len(tables)
+def test_context_by_format_draws_one_bar_each():
+    ax = axes(formats.context_by_format(["fp16", "q8_0"], [100, 188]))
+    assert [bar.get_width() for bar in ax.patches] == [100, 188]
 
 
 # --- Exercises -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("check", "answer", "message"),
     [
-        ("check_four_requests", 11, "Right"),
-        ("check_four_requests", 9, "round up for each"),
-        ("check_four_requests", 8.375, "held whole"),
-        ("check_four_requests", 12, "exactly"),
-        ("check_four_forks", 90, "Right"),
-        ("check_four_forks", 276, "without sharing"),
-        ("check_four_forks", 91, "the parent has left"),
-        ("check_four_forks", 87, "not full"),
-        ("check_four_forks", 28, "the forks' own"),
-        ("check_usage", 61_440, "Right"),
-        ("check_usage", 20_480, "what is held"),
-        ("check_usage", 81_920, "whole pool"),
-        ("check_usage", 3_840, "those are blocks"),
-        ("check_usage", 0.75 * 10e9 / 131_072, "10 GiB, not 10 GB"),
-        ("check_usage", ..., "Not yet"),
+        ("check_one_key", 72, "Right"),
+        ("check_one_key", 64, "scales are missing"),
+        ("check_one_key", 66, "four groups"),
+        ("check_one_key", 576, "bits"),
+        ("check_one_key", 256, "fp16"),
+        ("check_one_key", 18, "one group"),
+        ("check_one_key", 136, "q8_0"),
+        ("check_mixed_pair", 6.5, "Right"),
+        ("check_mixed_pair", 8.5, "both in q8_0"),
+        ("check_mixed_pair", 4.5, "both in q4_0"),
+        ("check_mixed_pair", 6, "leave the scales out"),
+        ("check_mixed_pair", 13, "together"),
+        ("check_mixed_pair", 16, "fp16"),
+        ("check_mixed_pair", 6.5 * GiB / 1e9, "those are GB"),
+        ("check_outlier", 0.787, "Right"),
+        ("check_outlier", 1, "largest number decides"),
+        ("check_outlier", 1.27, "before rounding"),
+        ("check_outlier", 100 / 128, "over 127"),
+        ("check_outlier", ..., "Not yet"),
     ],
 )
 def test_a_check_names_the_mistake(check, answer, message, capsys):
     getattr(exercises, check)(answer)
     assert message in capsys.readouterr().out
+
+
+def test_exercise_3_by_the_format_itself():
+    row = torch.ones(32)
+    row[7] = 100.0
+    assert fidelity.round_trip(row, "q8_0")[0].item() == pytest.approx(100 / 127, rel=1e-3)
+    assert fidelity.round_trip(row, "q4_0")[0].item() == 0
 
 
 # --- Prose -----------------------------------------------------------------------------------------------------------
@@ -160,12 +219,24 @@ def prose():
     return lesson_text("05")
 
 
-def test_the_share_of_wasted_slots_in_words(prose):
-    assert "17.7% to 99.0%" in prose  # both printed beside it
-    assert "Five times as many" in prose and 5 < 81 / 16 < 5.1
+def test_the_scales_cost_of_q8_0(prose):
+    shape = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
+    lost = max_tokens(33.25 * GiB, shape, kv_format="fp8_e4m3") - max_tokens(33.25 * GiB, shape, kv_format="q8_0")
+    assert f"{lost:,} tokens" in prose
+
+
+def test_answers_about_the_row(prose):
+    zeros = [store(name, "second", 19, 16)["line"] for name in ("q4_0", "nvfp4")]
+    assert ["20 of them became 0" in zeros[0], "4 of them became 0" in zeros[1]] == [True, True]
+    assert "20 in q4_0, 4 in nvfp4" in prose
+    for times, errors in ((1, ("0.46", "3.1")), (16, ("3.4", "3.2"))):
+        for name, error in zip(("q8_0", "fp8_e4m3"), errors, strict=True):
+            assert f" {error}% off" in store(name, "second", 19, times)["line"] and f"{error}%" in prose
+    assert "13 of them became 0" in store("q4_0", "first", 19, 1)["line"] and "13 of the 32" in prose
 
 
 def test_the_claims_are_recorded_and_judged():
     values = recorded(NOTEBOOKS)
-    assert judge("A6", values)[0] == "holds in part"
-    assert judge("A7", values)[0] == "holds"
+    assert [judge(claim, values)[0] for claim in ("B6", "B7", "B14")] == ["holds in part"] * 3
+    text = judge("B7", values)[1]
+    assert [int(n.replace(",", "")) for n in re.findall(r"[\d,]{7}", text)] == [108_953, 217_907, 205_089]

@@ -82,10 +82,15 @@ def test_a_folder_loads_by_a_relative_path(tmp_path, monkeypatch):
     assert [load_model(name).shape.n_layers for name in ("mine", "./mine")] == [3, 3]
 
 
-@pytest.mark.parametrize("named", [None, "", "reasoner"])
-def test_without_a_name_it_is_the_reasoner(named, monkeypatch):
+@pytest.mark.parametrize("named", [None, ""])
+def test_without_a_name_it_is_smollm2(named, monkeypatch):
     if named is not None:
         monkeypatch.setenv("COURSE_MODEL", named)
+    assert load_model().name == "smollm2"
+
+
+def test_the_reasoner_is_named_like_any_other(monkeypatch):
+    monkeypatch.setenv("COURSE_MODEL", "reasoner")
     loaded = load_model()
     assert loaded.is_reasoner
     assert (loaded.model.dtype, loaded.model.device.type, loaded.element_format) == (torch.float32, "cpu", "fp32")

@@ -21,7 +21,7 @@ from tests.house.notebooks import LESSONS, REPO, flat, outputs, read
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 asked = st.builds(
     Guess,
-    lesson=st.sampled_from(["00_start_here", "05_paged_blocks", ""]),
+    lesson=st.sampled_from(["00_start_here", "06_paged_blocks", ""]),
     question=st.one_of(st.sampled_from(["How many?", "How | many\nblocks?"]), st.text()),
     unit=st.sampled_from(["tokens", "GiB"]),
     guess=numbers,
@@ -30,7 +30,7 @@ asked = st.builds(
 )
 
 
-def guess(number, question="How many?", lesson="05_paged_blocks", **more):
+def guess(number, question="How many?", lesson="06_paged_blocks", **more):
     return Guess(lesson, question, "tokens", number, "2026-11-27T10:00:00+01:00", **more)
 
 
@@ -52,30 +52,30 @@ def test_every_guess_comes_back_as_it_was_and_a_result_goes_to_those_that_lack_o
         for one in guesses:
             here.keep(one)
         assert Journal(here.path).guesses() == guesses
-        here.settle("05_paged_blocks", "How many?", result)
+        here.settle("06_paged_blocks", "How many?", result)
         for before, after in zip(guesses, Journal(here.path).guesses(), strict=True):
-            is_meant = (before.lesson, before.question) == ("05_paged_blocks", "How many?")
+            is_meant = (before.lesson, before.question) == ("06_paged_blocks", "How many?")
             assert after == (dataclasses.replace(before, result=result) if is_meant else before)
         assert here.notice == ""
 
 
 def test_a_result_that_is_there_stays_when_the_lesson_is_run_again(kept):
     kept.keep(guess(10))
-    kept.settle("05_paged_blocks", "How many?", 12)
+    kept.settle("06_paged_blocks", "How many?", 12)
     kept.keep(guess(11))
-    kept.settle("05_paged_blocks", "How many?", 13)
+    kept.settle("06_paged_blocks", "How many?", 13)
     assert [(one.guess, one.result) for one in kept.guesses()] == [(10, 12), (11, 13)]
 
 
 def test_where_nobody_guessed_no_file_is_made(kept, tmp_path):
-    kept.settle("05_paged_blocks", "How many?", 12)
+    kept.settle("06_paged_blocks", "How many?", 12)
     assert kept.guesses() == [] and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("result", [math.nan, math.inf])
 def test_a_result_that_is_no_number_is_not_kept(kept, result):
     kept.keep(guess(1))
-    kept.settle("05_paged_blocks", "How many?", result)
+    kept.settle("06_paged_blocks", "How many?", result)
     assert kept.guesses() == [guess(1)]
 
 
@@ -103,7 +103,7 @@ for number in range(20):
 
 
 def test_notebooks_that_are_open_at_once_lose_nothing(tmp_path):
-    names = ["00_start_here", "05_paged_blocks", "lab_3"]
+    names = ["00_start_here", "06_paged_blocks", "lab_3"]
     commands = [[sys.executable, "-c", WRITER, str(tmp_path / FILE), name] for name in names]
     with ThreadPoolExecutor() as pool:
         done = list(
@@ -208,7 +208,7 @@ def test_within_a_lesson_no_two_predictions_ask_in_the_same_words(path):
 # --- Where it lies ---------------------------------------------------------------------------------------------------
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    for name in ("notebooks/05_paged_blocks.ipynb", "labs/lab_3_build.ipynb", "labs/masters/lab_3_build.ipynb"):
+    for name in ("notebooks/06_paged_blocks.ipynb", "labs/lab_3_build.ipynb", "labs/masters/lab_3_build.ipynb"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
@@ -224,16 +224,16 @@ def test_lessons_and_labs_share_one_file(course, monkeypatch, folder):
 def test_a_notebook_on_its_own_has_its_journal_beside_it(course, monkeypatch):
     (course / "else/where").mkdir(parents=True)
     monkeypatch.chdir(course / "else/where")
-    (course / "notebooks/05_paged_blocks.ipynb").unlink()
+    (course / "notebooks/06_paged_blocks.ipynb").unlink()
     assert journal.journal_path() == course / "else/where" / FILE
 
 
 @pytest.mark.parametrize(
     ("name", "lesson"),
     [
-        ("notebooks/05_paged_blocks.ipynb", "05_paged_blocks"),
-        ("notebooks/05_paged_blocks-new.ipynb", "05_paged_blocks"),
-        ("notebooks/05_paged_blocks-Copy1.ipynb", "05_paged_blocks"),
+        ("notebooks/06_paged_blocks.ipynb", "06_paged_blocks"),
+        ("notebooks/06_paged_blocks-new.ipynb", "06_paged_blocks"),
+        ("notebooks/06_paged_blocks-Copy1.ipynb", "06_paged_blocks"),
         ("labs/masters/lab_3_build.ipynb", "lab_3_build"),
     ],
 )
@@ -276,8 +276,8 @@ def test_the_page_says_how_far_off_how_often_guessed_and_what_is_left_out():
         guess(1, "Open?"),
     ]
     page = course_page.course_page(guesses, {})
-    assert "| 05_paged_blocks | How many? | 50 tokens | 100 tokens | 2 times too low | 2 |" in page
-    assert "| 05_paged_blocks | None? | 0 tokens | 0 tokens | exact | 1 |" in page
+    assert "| 06_paged_blocks | How many? | 50 tokens | 100 tokens | 2 times too low | 2 |" in page
+    assert "| 06_paged_blocks | None? | 0 tokens | 0 tokens | exact | 1 |" in page
     assert "Left out: 1 more," in page and "Open?" not in page
 
 
@@ -286,10 +286,10 @@ def test_it_is_saved_beside_the_journal_and_computed_anew_from_the_lessons_outpu
     kept.keep(guess(50, result=100))
     note = {"claim": "B5", "values": {"bits": 4.5}}
     cells = [{"outputs": [{"data": {"application/vnd.kv-memory.claim+json": note}}]}]
-    (course / "notebooks/05_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
+    (course / "notebooks/06_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
     said = [course_page.save_course_page(kept.path)]
     first = (course / "my_course.md").read_text()
-    (course / "notebooks/05_paged_blocks.ipynb").write_text(json.dumps({"cells": cells}))
+    (course / "notebooks/06_paged_blocks.ipynb").write_text(json.dumps({"cells": cells}))
     said.append(course_page.save_course_page(kept.path))
     second = (course / "my_course.md").read_text()
     assert said == [f"Saved: {course / 'my_course.md'}"] * 2
@@ -298,14 +298,14 @@ def test_it_is_saved_beside_the_journal_and_computed_anew_from_the_lessons_outpu
 
 def test_a_page_that_cannot_be_saved_is_said_in_one_line(course):
     (course / "my_course.md").mkdir()
-    (course / "notebooks/05_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
+    (course / "notebooks/06_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
     said = course_page.save_course_page(course / FILE)
     assert said.startswith("my_course.md could not be written: ") and "\n" not in said
 
 
 def test_a_notebook_that_is_none_and_a_damaged_journal_leave_the_page_as_it_was(course):
     (course / "my_course.md").write_text("as it was")
-    (course / "notebooks/05_paged_blocks.ipynb").write_text("no notebook")
+    (course / "notebooks/06_paged_blocks.ipynb").write_text("no notebook")
     said = [course_page.save_course_page(course / FILE)]
     (course / FILE).write_text("{")
     said.append(course_page.save_course_page(course / FILE))

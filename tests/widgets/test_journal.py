@@ -89,7 +89,7 @@ def test_a_static_page_writes_and_reads_none(shown, tmp_path, monkeypatch):
     asked._field.value = "5"
     asked.reveal(6)
     assert list(tmp_path.iterdir()) == []
-    Journal().keep(Guess("05_paged_blocks", "How many?", "tokens", 5, "now", result=6))
+    Journal().keep(Guess("06_paged_blocks", "How many?", "tokens", 5, "now", result=6))
     del shown[:]
     journal.show_journal()
     assert texts(shown) == [journal.NONE_YET] and len(shown) == 1
@@ -137,7 +137,7 @@ def test_an_empty_journal_says_what_will_be_here(shown, live):
 @pytest.mark.parametrize(
     ("lesson", "label"),
     [
-        ("05_paged_blocks", "05"),
+        ("06_paged_blocks", "05"),
         ("lab_3_build_the_garage", "lab 3"),
         ("", ""),
         ("My_own_long_notebook", "My_own_long_"),

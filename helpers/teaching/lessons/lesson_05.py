@@ -2,35 +2,38 @@
 
 from helpers.arithmetic.catalog import GB, MODELS, GiB
 from helpers.arithmetic.footprint import KVShape
-from helpers.cache.block_pool import blocks_for
 from helpers.teaching.checks import Number
 
-# Blocks of 16 for requests of 100, 1, 16 and 17 tokens.
-LENGTHS = (100, 1, 16, 17)
-check_four_requests = Number(sum(blocks_for(length, 16) for length in LENGTHS), "blocks") | {
-    "two requests never share a block unless they share its tokens: round up for each, not for the sum.": 9,
-    "a block is held whole, even for one token.": sum(LENGTHS) / 16,
-    "16 tokens fill one block exactly; the next is taken when token 17 comes.": 12,
+# Bytes of a key row of 128 numbers in q4_0.
+check_one_key = Number(4 * (2 + 16), "bytes") | {
+    "the scales are missing: one of 2 bytes for each group of 32.": 64,
+    "a row of 128 numbers has four groups, each with a scale of its own.": 66,
+    "those are bits.": 576,
+    "that is fp16.": 256,
+    "that is one group of 32; the row has four.": 18,
+    "that is q8_0.": 136,
 }
 
-# Blocks of 16 for four forks of 1,000 tokens that write 100 each, when the parent has left.
-FULL, OWN = 1_000 // 16, blocks_for(1_100, 16) - 1_000 // 16
-check_four_forks = Number(FULL + 4 * OWN, "blocks") | {
-    "that is without sharing.": 4 * blocks_for(1_100, 16),
-    "the parent has left: the last fork to write is alone on the half-full block and needs no copy.": (
-        FULL + 4 * OWN + 1
-    ),
-    "the last block of the prompt is not full, so each fork writes into a block of its own there.": (
-        FULL + 1 + 4 * (OWN - 1)
-    ),
-    "these are the forks' own blocks; the shared ones are held too.": 4 * OWN,
+
+def _gib(kv_format: str | tuple[str, str]) -> float:
+    """A context of 131,072 tokens on Llama-3.1-8B."""
+    return KVShape.from_config(MODELS["Llama-3.1-8B"].config).bytes(131_072, kv_format=kv_format) / GiB
+
+
+# GiB of it with K in q8_0 and V in q4_0.
+check_mixed_pair = Number(_gib(("q8_0", "q4_0")), "GiB") | {
+    "that has both in q8_0.": _gib("q8_0"),
+    "that has both in q4_0.": _gib("q4_0"),
+    "that is fp16.": _gib("fp16"),
+    "8 and 4 bits leave the scales out: it is 8.5 and 4.5.": _gib("fp16") * 12 / 32,
+    "13 bits are those of K and V together; a number takes half of them on average.": _gib("fp16") * 13 / 16,
+    "those are GB; a GiB is 1,024 x 1,024 x 1,024 bytes.": _gib(("q8_0", "q4_0")) * GiB / GB,
 }
 
-# Tokens that a pool of 10 GiB still has room for at a usage of 25%, on Llama-3.1-8B.
-POOL_TOKENS = 10 * GiB // KVShape.from_config(MODELS["Llama-3.1-8B"].config).bytes_per_token()
-check_usage = Number(POOL_TOKENS * 0.75, "tokens") | {
-    "that is what is held; the question is what is free.": POOL_TOKENS * 0.25,
-    "that is the whole pool; a quarter of it is held.": POOL_TOKENS,
-    "those are blocks; each has room for 16 tokens.": POOL_TOKENS * 0.75 / 16,
-    "the pool has 10 GiB, not 10 GB.": POOL_TOKENS * 0.75 * GB / GiB,
+# What q8_0 reads back for a 1.0 that shares its group with a 100.0.
+check_outlier = Number(100 / 127, "units") | {
+    "the largest number decides the scale, and 1.0 must then be a whole number of steps.": 1.0,
+    "that is how many steps it is before rounding.": 127 / 100,
+    "that is q4_0, with steps of 12.5.": 0,
+    "255 levels are -127 to 127: the scale is the largest number over 127.": 100 / 128,
 }

@@ -1,74 +1,36 @@
-"""Checks of the exercises of lesson 06: the right answer, and the mistakes that people make on the way."""
+"""Checks of the exercises of lesson 06: the right number, and the mistakes that people make on the way."""
 
-from __future__ import annotations
+from helpers.arithmetic.catalog import GB, MODELS, GiB
+from helpers.arithmetic.footprint import KVShape
+from helpers.cache.block_pool import blocks_for
+from helpers.teaching.checks import Number
 
-from collections.abc import Callable
-from typing import Any
-
-import torch
-
-from helpers.teaching.attempts import Complaint, need, require_function
-from helpers.teaching.checks import Number, in_one_line
-
-# Per cent of blocks of 32 that come back when 95% of the tokens are evicted by one choice.
-check_larger_floors = Number(100 * 0.95**32, "per cent") | {
-    "that is the share of tokens; a block needs all 32 of its tokens gone.": 95,
-    "that is for 16 slots; here a block has 32.": 100 * 0.95**16,
-    "that is for 90% evicted.": 100 * 0.9**32,
-    "that is a share; multiply it by 100.": 0.95**32,
-    "that is a block of which all 32 tokens stay.": 100 * 0.05**32,
+# Blocks of 16 for requests of 100, 1, 16 and 17 tokens.
+LENGTHS = (100, 1, 16, 17)
+check_four_requests = Number(sum(blocks_for(length, 16) for length in LENGTHS), "blocks") | {
+    "two requests never share a block unless they share its tokens: round up for each, not for the sum.": 9,
+    "a block is held whole, even for one token.": sum(LENGTHS) / 16,
+    "16 tokens fill one block exactly; the next is taken when token 17 comes.": 12,
 }
 
-# The most of 16,000 tokens that can go while each of 1,000 blocks keeps one.
-check_for_nothing = Number(15_000, "tokens") | {
-    "that is how many stay; how many go?": 1_000,
-    "that leaves two in every block; one is enough.": 14_000,
-    "then at least 999 blocks come back; each must keep one token.": 15_999,
-    "that is 90%, the lesson's example; here you choose who stays.": 14_400,
+# Blocks of 16 for four forks of 1,000 tokens that write 100 each, when the parent has left.
+FULL, OWN = 1_000 // 16, blocks_for(1_100, 16) - 1_000 // 16
+check_four_forks = Number(FULL + 4 * OWN, "blocks") | {
+    "that is without sharing.": 4 * blocks_for(1_100, 16),
+    "the parent has left: the last fork to write is alone on the half-full block and needs no copy.": (
+        FULL + 4 * OWN + 1
+    ),
+    "the last block of the prompt is not full, so each fork writes into a block of its own there.": (
+        FULL + 1 + 4 * (OWN - 1)
+    ),
+    "these are the forks' own blocks; the shared ones are held too.": 4 * OWN,
 }
 
-_ONE_HEAD = [[0, 1, 0, 0, 0, 0, 0, 0]]
-_TWO_HEADS = [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]]
-_AGREED = [[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]]
-_GARAGES = [(_ONE_HEAD, 2), (_ONE_HEAD, 4), (_TWO_HEADS, 4), (_TWO_HEADS, 2), (_AGREED, 3), (_AGREED, 1)]
-
-
-@in_one_line
-def check_count_floors(answer: Any) -> str:
-    """A function that counts the blocks in which no head has a row left."""
-    require_function(answer)
-    for heads, block_size in _GARAGES:
-        _try(answer, heads, block_size)
-    return f"{len(_GARAGES)} garages counted."
-
-
-def _try(count: Callable[..., Any], heads: list[list[int]], block_size: int) -> None:
-    """Complain unless the reader's count of one garage is right."""
-    alive = torch.tensor(heads, dtype=torch.bool)
-    case = f"{len(heads)} head(s), {len(heads[0])} tokens, blocks of {block_size}"
-    try:
-        found = int(count(alive.clone(), block_size))
-    except Exception as error:  # the reader's code may raise anything
-        raise Complaint(f"with {case} it raises {type(error).__name__}: {error}") from error
-    right = _empty(heads, block_size)
-    need(found == right, f"with {case}: {_diagnose(found, heads, block_size)}, not {right}.")
-
-
-def _empty(heads: list[list[int]], block_size: int) -> int:
-    """Blocks in which no head has a row left, counted one by one."""
-    firsts = range(0, len(heads[0]), block_size)
-    return sum(not any(any(head[first : first + block_size]) for head in heads) for first in firsts)
-
-
-def _diagnose(found: int, heads: list[list[int]], block_size: int) -> str:
-    n_blocks = len(heads[0]) // block_size
-    left_by_one = n_blocks - sum(
-        all(any(head[first : first + block_size]) for head in heads) for first in range(0, len(heads[0]), block_size)
-    )
-    mistakes = {
-        n_blocks - _empty(heads, block_size): "you count the blocks that are held",
-        sum(_empty([head], block_size) for head in heads): "you add up the heads; a block must be empty in all of them",
-        left_by_one: "you count blocks that one head has left; another may still have rows there",
-        sum(not any(slot) for slot in zip(*heads, strict=True)): "you count empty slots, not empty blocks",
-    }
-    return f"{mistakes.get(found, 'your count is wrong')}: {found}"
+# Tokens that a pool of 10 GiB still has room for at a usage of 25%, on Llama-3.1-8B.
+POOL_TOKENS = 10 * GiB // KVShape.from_config(MODELS["Llama-3.1-8B"].config).bytes_per_token()
+check_usage = Number(POOL_TOKENS * 0.75, "tokens") | {
+    "that is what is held; the question is what is free.": POOL_TOKENS * 0.25,
+    "that is the whole pool; a quarter of it is held.": POOL_TOKENS,
+    "those are blocks; each has room for 16 tokens.": POOL_TOKENS * 0.75 / 16,
+    "the pool has 10 GiB, not 10 GB.": POOL_TOKENS * 0.75 * GB / GiB,
+}

@@ -2,71 +2,73 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from helpers.arithmetic.catalog import GiB
-from helpers.arithmetic.holes import fill_holes, slide_forward
 from helpers.teaching.attempts import Complaint, need, require_function
 from helpers.teaching.checks import Number, in_one_line
 
-# Copies of sliding a row of ten slots with three holes together.
-TOY = [0, 1, None, 3, None, None, 6, 7, 8, 9]
-check_copies = Number(slide_forward(TOY)[1], "copies") | {
-    "that is filling the holes from the tail; sliding moves all that stand behind a hole.": fill_holes(TOY)[1],
-    "0 and 1 stand before the first hole and stay where they are.": len(TOY) - TOY.count(None),
-    "a hole is not copied; only rows are.": len(TOY) - 2,
+# Per cent of blocks of 32 that come back when 95% of the tokens are evicted by one choice.
+check_larger_floors = Number(100 * 0.95**32, "per cent") | {
+    "that is the share of tokens; a block needs all 32 of its tokens gone.": 95,
+    "that is for 16 slots; here a block has 32.": 100 * 0.95**16,
+    "that is for 90% evicted.": 100 * 0.9**32,
+    "that is a share; multiply it by 100.": 0.95**32,
+    "that is a block of which all 32 tokens stay.": 100 * 0.05**32,
 }
 
-# GiB of one layer's grid when Llama-3.1-8B reads 32,768 tokens at once.
-check_grid = Number(128, "GiB") | {
-    "that is for the 8 KV heads; each of the 32 query heads has weights of its own.": 32,
-    "a weight takes 4 bytes here.": 64,
-    "that is for all 32 layers; the question is about one.": 4_096,
-    "that is one query's row of the grid, for all heads; there are 32,768 queries.": 32 * 32_768 * 4 / GiB,
-    "that is in GB; a GiB is 1,073,741,824 bytes.": 32 * 32_768**2 * 4 / 1e9,
+# The most of 16,000 tokens that can go while each of 1,000 blocks keeps one.
+check_for_nothing = Number(15_000, "tokens") | {
+    "that is how many stay; how many go?": 1_000,
+    "that leaves two in every block; one is enough.": 14_000,
+    "then at least 999 blocks come back; each must keep one token.": 15_999,
+    "that is 90%, the lesson's example; here you choose who stays.": 14_400,
 }
+
+_ONE_HEAD = [[0, 1, 0, 0, 0, 0, 0, 0]]
+_TWO_HEADS = [[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]]
+_AGREED = [[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]]
+_GARAGES = [(_ONE_HEAD, 2), (_ONE_HEAD, 4), (_TWO_HEADS, 4), (_TWO_HEADS, 2), (_AGREED, 3), (_AGREED, 1)]
 
 
 @in_one_line
-def check_sees(answer: Any) -> str:
-    """A function that makes the mask of a step with several tokens from noted positions."""
+def check_count_floors(answer: Any) -> str:
+    """A function that counts the blocks in which no head has a row left."""
     require_function(answer)
-    for seed in range(4):
-        _try(answer, seed)
-    return "4 rows of slots in 4 orders."
+    for heads, block_size in _GARAGES:
+        _try(answer, heads, block_size)
+    return f"{len(_GARAGES)} garages counted."
 
 
-def _try(sees: Any, seed: int) -> None:
-    """Complain unless the reader's mask is right for one order of the rows."""
-    n_rows, n_new = 9 + seed, 3
-    order = list(range(n_rows))
-    random.Random(seed).shuffle(order)
-    rows, new = torch.tensor(order), torch.arange(n_rows - n_new, n_rows)
-    right = torch.tensor([[row <= query for row in order] for query in new.tolist()])
+def _try(count: Callable[..., Any], heads: list[list[int]], block_size: int) -> None:
+    """Complain unless the reader's count of one garage is right."""
+    alive = torch.tensor(heads, dtype=torch.bool)
+    case = f"{len(heads)} head(s), {len(heads[0])} tokens, blocks of {block_size}"
     try:
-        found = torch.as_tensor(sees(new.clone(), rows.clone()))
+        found = int(count(alive.clone(), block_size))
     except Exception as error:  # the reader's code may raise anything
-        raise Complaint(f"it raises {type(error).__name__}: {error}") from error
-    hint = "; one line per new token, one column per row" if found.shape == right.T.shape else ""
-    shapes = f"{tuple(found.shape)}, not {tuple(right.shape)}"
-    need(found.shape == right.shape, f"the mask has shape {shapes}{hint}.")
-    if not torch.equal(found.bool(), right):
-        raise Complaint(_diagnose(found.bool(), rows, new))
+        raise Complaint(f"with {case} it raises {type(error).__name__}: {error}") from error
+    right = _empty(heads, block_size)
+    need(found == right, f"with {case}: {_diagnose(found, heads, block_size)}, not {right}.")
 
 
-def _diagnose(found: torch.Tensor, rows: torch.Tensor, new: torch.Tensor) -> str:
-    places = torch.arange(len(rows))
+def _empty(heads: list[list[int]], block_size: int) -> int:
+    """Blocks in which no head has a row left, counted one by one."""
+    firsts = range(0, len(heads[0]), block_size)
+    return sum(not any(any(head[first : first + block_size]) for head in heads) for first in firsts)
+
+
+def _diagnose(found: int, heads: list[list[int]], block_size: int) -> str:
+    n_blocks = len(heads[0]) // block_size
+    left_by_one = n_blocks - sum(
+        all(any(head[first : first + block_size]) for head in heads) for first in range(0, len(heads[0]), block_size)
+    )
     mistakes = {
-        "a token must see itself; yours sees only older ones.": rows[None] < new[:, None],
-        "the other way round: a token sees what is not newer than itself.": rows[None] >= new[:, None],
-        "it goes by place; ask for the noted positions instead.": places[None] <= new[:, None],
-        "all is seen; a new token must not see those that are newer still.": torch.ones_like(found),
+        n_blocks - _empty(heads, block_size): "you count the blocks that are held",
+        sum(_empty([head], block_size) for head in heads): "you add up the heads; a block must be empty in all of them",
+        left_by_one: "you count blocks that one head has left; another may still have rows there",
+        sum(not any(slot) for slot in zip(*heads, strict=True)): "you count empty slots, not empty blocks",
     }
-    for message, mask in mistakes.items():
-        if torch.equal(found, mask):
-            return message
-    line, column = (found != (rows[None] <= new[:, None])).nonzero()[0].tolist()
-    return f"token {new[line]} and the row of token {rows[column]}: yours says {bool(found[line, column])}."
+    return f"{mistakes.get(found, 'your count is wrong')}: {found}"

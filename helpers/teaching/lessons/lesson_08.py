@@ -2,87 +2,71 @@
 
 from __future__ import annotations
 
-import math
+import random
 from typing import Any
 
 import torch
 
-from helpers.cache.block_pool import blocks_for
-from helpers.decoding.judged import Exam
-from helpers.eviction import Compressor, KeyNorm, Policy
-from helpers.models.loading import load_reasoner
-from helpers.models.worksheets import make_worksheets
-from helpers.teaching.attempts import Complaint, need
+from helpers.arithmetic.catalog import GiB
+from helpers.arithmetic.holes import fill_holes, slide_forward
+from helpers.teaching.attempts import Complaint, need, require_function
 from helpers.teaching.checks import Number, in_one_line
 
-N_SHEETS, N_LINES, SEED = 8, 40, 3
-
-# A band of 45 degrees per token: arrows of length 2 at position 3 and 3 at position 7, both to the right.
-check_turned_key = Number(2 * 3 * math.cos(math.radians(45 * (7 - 3))), "units") | {
-    "that is the product before turning; at position 3 and position 7 the arrows point elsewhere.": 6,
-    "the arrows are 2 and 3 long; the product has both lengths in it.": -1,
-    "only the query is turned there; the key was turned at its own position.": 6 * math.cos(math.radians(45 * 7)),
-    "only the key is turned there.": 6 * math.cos(math.radians(45 * 3)),
-    "the angle between them is that of the difference of positions.": round(6 * math.cos(math.radians(45 * 10)), 9),
-    "that is 5 times; lengths are multiplied, not added.": -5,
-    "180 is the angle between them; the product is the lengths times its cosine.": 180,
+# Copies of sliding a row of ten slots with three holes together.
+TOY = [0, 1, None, 3, None, None, 6, 7, 8, 9]
+check_copies = Number(slide_forward(TOY)[1], "copies") | {
+    "that is filling the holes from the tail; sliding moves all that stand behind a hole.": fill_holes(TOY)[1],
+    "0 and 1 stand before the first hole and stay where they are.": len(TOY) - TOY.count(None),
+    "a hole is not copied; only rows are.": len(TOY) - 2,
 }
 
-# Blocks of 16 right after a compression: prompt 100, budget 1,000, interval 128.
-check_blocks_after = Number(blocks_for(1_100, 16), "blocks") | {
-    "the last block is not full, and it is held all the same: round up.": 1_100 // 16,
-    "the prompt is kept on top of the budget.": blocks_for(1_000, 16),
-    "that is right before it.": blocks_for(1_228, 16),
-    "those are rows; a block has room for 16.": 1_100,
-    "prompt and thought follow each other without a gap: round up once.": blocks_for(100, 16) + blocks_for(1_000, 16),
+# GiB of one layer's grid when Llama-3.1-8B reads 32,768 tokens at once.
+check_grid = Number(128, "GiB") | {
+    "that is for the 8 KV heads; each of the 32 query heads has weights of its own.": 32,
+    "a weight takes 4 bytes here.": 64,
+    "that is for all 32 layers; the question is about one.": 4_096,
+    "that is one query's row of the grid, for all heads; there are 32,768 queries.": 32 * 32_768 * 4 / GiB,
+    "that is in GB; a GiB is 1,073,741,824 bytes.": 32 * 32_768**2 * 4 / 1e9,
 }
 
 
 @in_one_line
-def check_long_keys(answer: Any) -> str:
-    """A policy that scores a row by the length of its key; if it does, it is judged on worksheets beside KeyNorm."""
-    _require_long_keys(answer)
-    own, mirrored = judge_policy(answer), judge_policy(KeyNorm())
-    return (
-        f"the longest key scores highest. At half the thought, one shared set, it gets {own} of {N_SHEETS} "
-        f"worksheets right; KeyNorm, its mirror image, gets {mirrored}."
-    )
+def check_sees(answer: Any) -> str:
+    """A function that makes the mask of a step with several tokens from noted positions."""
+    require_function(answer)
+    for seed in range(4):
+        _try(answer, seed)
+    return "4 rows of slots in 4 orders."
 
 
-def judge_policy(policy: Policy, share: float = 0.5, selection: str = "shared") -> int:
-    """How many of ``N_SHEETS`` worksheets come out right, from the first token to the last, under a policy."""
-    exam = Exam(load_reasoner(), make_worksheets(N_SHEETS, N_LINES, SEED))
-    compressor = Compressor(policy, round(share * exam.decoded_length), interval=32, selection=selection)
-    return sum(exam.judge(compressor).sheets_right)
-
-
-def _require_long_keys(answer: Any) -> None:
-    need(answer is not ..., "replace the three dots by your policy, such as LongKeys().")
-    name = getattr(answer, "__name__", "")
-    need(not isinstance(answer, type), f"{name} is the class; make one of it: {name}().")
-    kind = type(answer).__name__
-    need(isinstance(answer, Policy), f"that is a {kind}; a policy is a class that names Policy as its base.")
-    keys = torch.randn(2, 4, 10, 32, generator=torch.manual_seed(0))
+def _try(sees: Any, seed: int) -> None:
+    """Complain unless the reader's mask is right for one order of the rows."""
+    n_rows, n_new = 9 + seed, 3
+    order = list(range(n_rows))
+    random.Random(seed).shuffle(order)
+    rows, new = torch.tensor(order), torch.arange(n_rows - n_new, n_rows)
+    right = torch.tensor([[row <= query for row in order] for query in new.tolist()])
     try:
-        scores = answer.score(0, keys, 9)
-    except NotImplementedError:
-        raise Complaint("it has no score yet: write def score(self, layer, keys, position).") from None
-    _require_by_length(scores, keys.norm(dim=-1))
+        found = torch.as_tensor(sees(new.clone(), rows.clone()))
+    except Exception as error:  # the reader's code may raise anything
+        raise Complaint(f"it raises {type(error).__name__}: {error}") from error
+    hint = "; one line per new token, one column per row" if found.shape == right.T.shape else ""
+    shapes = f"{tuple(found.shape)}, not {tuple(right.shape)}"
+    need(found.shape == right.shape, f"the mask has shape {shapes}{hint}.")
+    if not torch.equal(found.bool(), right):
+        raise Complaint(_diagnose(found.bool(), rows, new))
 
 
-def _require_by_length(scores: Any, lengths: torch.Tensor) -> None:
-    need(scores is not None, "score gives nothing back: is there a return?")
-    shape = list(getattr(scores, "shape", []))
-    need(
-        isinstance(scores, torch.Tensor) and scores.shape == lengths.shape,
-        f"score gives {shape}; one number per row is [batch, n_kv_heads, rows]: the length over the last dimension.",
-    )
-    shortest_first = torch.equal(scores.argsort(-1), lengths.argsort(-1, descending=True))
-    need(
-        not shortest_first,
-        "the shortest key scores highest there: that is KeyNorm. Higher is better, so mind the sign.",
-    )
-    need(
-        torch.equal(scores.argsort(-1), lengths.argsort(-1)),
-        "a longer key does not always score higher there; the length is the root of the sum of squares.",
-    )
+def _diagnose(found: torch.Tensor, rows: torch.Tensor, new: torch.Tensor) -> str:
+    places = torch.arange(len(rows))
+    mistakes = {
+        "a token must see itself; yours sees only older ones.": rows[None] < new[:, None],
+        "the other way round: a token sees what is not newer than itself.": rows[None] >= new[:, None],
+        "it goes by place; ask for the noted positions instead.": places[None] <= new[:, None],
+        "all is seen; a new token must not see those that are newer still.": torch.ones_like(found),
+    }
+    for message, mask in mistakes.items():
+        if torch.equal(found, mask):
+            return message
+    line, column = (found != (rows[None] <= new[:, None])).nonzero()[0].tolist()
+    return f"token {new[line]} and the row of token {rows[column]}: yours says {bool(found[line, column])}."
