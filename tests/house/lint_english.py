@@ -22,7 +22,7 @@ MOST_MINUTES = 45
 MOST_PREDICTIONS = 7
 
 MINUTES = re.compile(r"(\d+) minutes")
-SENTENCE_END = re.compile(r"(?<=[.!?:;])[\"”’)]*\s+(?=[\"“‘(]*[A-Z0-9*`])|(?<=[.!?])[\"”’)]+\s+|\n")
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"”’)]*\s+|(?<=[:;])\s+(?=[\"“‘(]*[A-Z0-9*])")
 HEDGES = ["basically", "simply", "obviously", "clearly", "of course", "somewhat", "arguably", "in a sense"]
 HEDGES += ["it should be noted", "needless to say", "kind of a", "sort of a", "in principle", "so to speak"]
 # What stopped readers of the first edition, and what is nobody's English.
@@ -35,7 +35,7 @@ OLD_WORDS += ["hand of a clock", "guest book", "sixteen clocks"]
 def sentences(notebook: Notebook) -> list[tuple[str, str]]:
     """Each sentence of the prose with the name of its cell."""
     found = []
-    for part in page(notebook).find_all(["p", "li", "summary"]):
+    for part in page(notebook).find_all(["p", "li"]):
         if part.find_parent("table") or part.find("p"):
             continue
         name = str(part.find_parent("section")["data-cell"])

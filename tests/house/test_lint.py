@@ -6,7 +6,7 @@ import json
 import nbformat
 import pytest
 
-from tests.house import lint_code, lint_prose
+from tests.house import lint_code, lint_english, lint_prose
 from tests.house.lint_notebooks import RULES, lint
 from tests.house.lint_prose import links_resolve
 from tests.house.notebooks import LESSONS, WIDGET_VIEW
@@ -50,7 +50,7 @@ A block holds 16 tokens. *Write down:* how many blocks do 17 tokens take? See [t
 
 EXERCISE = """### Exercise {number}: count
 
-Easy, 5 minutes. How many blocks do {number} tokens take?"""
+Easy, 5 minutes. How many blocks do {number}0 tokens take?"""
 
 FOLDS = """<details>
 <summary>Hint: it is one too few</summary>
@@ -68,6 +68,7 @@ answer = 1
 
 </details>"""
 
+LONG_FOLD = "<details><summary>More</summary>\n\n" + ("Word " * 15 + ". ") * 40 + "\n\n</details>"
 CLOSING = """## Recap
 
 You can count blocks.
@@ -184,6 +185,16 @@ def leave_out(*names):
     return change
 
 
+def repeat(name, times):
+    """Adds copies of the named cell below it."""
+
+    def change(notebook):
+        index = NAMES.index(name)
+        notebook.cells[index:index] = [copy.deepcopy(notebook.cells[index]) for _ in range(times)]
+
+    return change
+
+
 def describe(**metadata):
     return lambda notebook: notebook.metadata.update(nbformat.from_dict(metadata))
 
@@ -260,7 +271,7 @@ BROKEN = [
     (lint_code.code_cells_are_short, add("answer", "pass\n" * 25), "has 28 lines, over 25"),
     (lint_code.code_cells_are_short, lengthen, "the median code cell has 7.5 lines, over 6"),
     (lint_code.code_cells_are_short, add("setup", "a = 1\n" * 5), "is the setup and has 7 lines, over 5"),
-    (lint_prose.markdown_cells_are_short, add("closing", "word " * 112), "has 122 words, over 120"),
+    (lint_prose.markdown_cells_are_short, add("closing", "A word. " * 56), "has 122 words, over 120"),
     (lint_code.metadata_is_portable, describe(widgets={}), "metadata has 'widgets'"),
     (lint_code.metadata_is_portable, describe(kernelspec={"name": "mine"}), "named 'mine', not 'python3'"),
     (lint_code.metadata_is_portable, lambda notebook: notebook.metadata.pop("kernelspec"), "named None"),
@@ -334,6 +345,24 @@ BROKEN = [
         both(swap("closing", "## Recap", "## Goals"), swap("predict", "#Recap", "#Goals")),
         "no heading says 'Recap'",
     ),
+    (lint_english.sentences_are_short, add("closing", "word " * 31 + "."), "a sentence of 31 words, over 30"),
+    (lint_english.sentences_are_short, add("closing", "word; " * 31 + "."), "a sentence of 31 words, over 30"),
+    (lint_english.sentences_are_short, add("closing", "- " + "word " * 31), "a sentence of 31 words, over 30"),
+    (lint_english.sentences_are_short, add("closing", LONG_FOLD), "the median sentence has 15 words"),
+    (lint_english.no_hedges, add("closing", "Of course it is so."), "says 'of course'"),
+    (lint_english.no_hedges, add("closing", "It is drawn by\nlot."), "says 'by lot'"),
+    (lint_english.no_hedges, add("answer", 'print("1 blocks")'), "says '1 blocks'"),
+    (lint_english.lesson_is_short, swap("opening", "10 minutes", "50 minutes"), "has 50 minutes, over 45"),
+    (lint_english.lesson_is_short, repeat("folds", 48), "has 61 cells, over 60"),
+    (lint_english.lesson_is_short, repeat("predict", 7), "has 8 predictions, over 7"),
+    (
+        lint_english.lesson_is_short,
+        add("folds", "<details><summary>More</summary>" + "\n\nA word." * 1_250 + "</details>"),
+        "words, over 2,500",
+    ),
+    (lint_english.checks_are_folded, add("answer", "assert blocks == 2"), "asserts in the open"),
+    (lint_english.checks_are_folded, add("answer", 'record("A7", freed=1)'), "records a claim in the open"),
+    (lint_english.guesses_come_first, add("answer", "guess.reveal(blocks)"), "neither hide-input nor hide-output"),
     (
         links_resolve,
         swap("closing", "other.ipynb", "lost.ipynb"),
@@ -400,11 +429,16 @@ GOOD_TWINS = {
     ),
     "two pictures, two captions": say("draw", *[picture(), printed("Figure 1. A.\n")] * 2),
     "a check for an assertion": swap("time", "assert seconds > 0", "pool.check_integrity()"),
-    "long folds": add("closing", "<details><summary>More</summary>\n\n" + "word " * 200 + "\n\n</details>"),
+    "long folds": add("closing", "<details><summary>More</summary>\n\n" + "A word. " * 100 + "\n\n</details>"),
     "a promise behind a picture": split_opening,
     "a link to a line of code": add("closing", "[the code](block.png#L10)"),
     "a heading about exercises": swap("exercises", "## Exercises", "## What an exercise asks"),
     "an id": add("closing", '<a id="end"></a>[end](#end)'),
+    "a folded check": put("answer", source="assert True is not False", metadata={"jupyter": {"source_hidden": True}}),
+    "a guess that comes first": both(add("answer", "guess.reveal(blocks)"), tag("answer", "hide-output")),
+    "a long formula": add("closing", "It is `" + "word " * 40 + "`."),
+    "many short sentences": add("closing", "It is so. " * 15),
+    "a number that ends in 1": add("closing", "It holds 2,051 blocks, and 21 tokens."),
     "an empty cell": lambda notebook: notebook.cells.append(code("")),
 }
 

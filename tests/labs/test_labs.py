@@ -8,14 +8,16 @@ import pytest
 
 from labs.student_copies import LABS, STUB_LINE, masters, stub, stubs, student_copy, to_text
 from tests.house.lint_code import KNOWN_TAGS
+from tests.house.lint_english import checks_are_folded, guesses_come_first, lesson_is_short
 from tests.house.lint_notebooks import RULES
 from tests.house.lint_prose import exercises_are_complete, has_the_shape, links_resolve, opening_promises, page
 from tests.house.normalise import CellFailed, execute
 from tests.house.notebooks import cells, output_text, outputs, read, source, tags
 
 MASTERS = masters()
-# What only a lesson must have. A lab promises too, but for a lab; its exercises are its stubs.
+# What only a lesson must have. A lab promises too, but for a lab; its exercises are its stubs, its checks its subject.
 OF_LESSONS = {exercises_are_complete, opening_promises, has_the_shape}
+OF_LESSONS |= {lesson_is_short, checks_are_folded, guesses_come_first}
 SOLVED, BLANK = "# solution: Add them.\nx = a + b\n# end", 'raise NotImplementedError("Add them.")'
 
 
