@@ -19,6 +19,7 @@ from helpers.widgets.living.scene import Scene
 from helpers.widgets.page import bundle_caption, is_static
 
 FOLDER = Path(__file__).parent
+NOTE = "living_picture"  # in the metadata of a still picture's output
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./[\w.]+";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|const|class|let) )", re.MULTILINE)
 
@@ -71,8 +72,12 @@ class LivingPicture(anywidget.AnyWidget):
         if not is_static():
             display(self)  # its style hides the two outputs that follow while it is alive
         data, metadata = self.scene().bundle()
-        display(data, metadata=metadata, raw=True)
+        display(data, metadata=metadata | {NOTE: self.told()}, raw=True)
         display(bundle_caption(self.caption(self.choice)), raw=True)
+
+    def told(self) -> dict[str, Any]:
+        """What the site needs to let the picture live again: which it is, how it was turned, whether it plays."""
+        return {"picture": type(self).__name__, "choice": self.choice, "plays": self.data.get("plays", False)}
 
     def _answer(self, _: Any, content: dict[str, Any], __: Any) -> None:
         try:
