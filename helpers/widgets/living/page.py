@@ -22,7 +22,7 @@ for (const place of document.querySelectorAll("[data-picture]")) {
 def write_page(pictures: dict[str, LivingPicture], path: str | Path) -> Path:
     """One HTML file with every picture of the register, by its name, each at its first choice."""
     figures = "\n".join(_figure(name, picture) for name, picture in pictures.items())
-    parts = json.dumps(join_modules("parts.js").replace("export default { render };\n", "export { still };\n"))
+    parts = json.dumps(still_parts())
     html = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<title>The living pictures</title>"
@@ -34,6 +34,11 @@ def write_page(pictures: dict[str, LivingPicture], path: str | Path) -> Path:
     path = Path(path)
     path.write_text(html, encoding="utf-8")
     return path
+
+
+def still_parts() -> str:
+    """The module with ``still``, which stands in for a kernel's model."""
+    return join_modules("parts.js").replace("export default { render };\n", "export { still };\n")
 
 
 def _figure(name: str, picture: LivingPicture) -> str:

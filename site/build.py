@@ -1,0 +1,106 @@
+"""Build the course as a site that needs no kernel: ``python site/build.py [FOLDER]``, which is what ``make site`` does.
+
+Lessons and labs are taken as they were saved; nothing is executed, and neither the build nor the pages ask a network.
+The pages' sources are written into a folder of their own, in the order of the project, so that links hold; then Sphinx
+makes HTML of them, with every warning an error.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import notebook_pages
+import planner_answers
+from address import REPO, published
+from glossary import write_glossary
+
+from helpers.teaching.course_map import course_map
+from helpers.widgets.living import PICTURES
+from helpers.widgets.living.page import still_parts
+
+HERE = Path(__file__).parent
+KEEP = ("docs/engines.md", "docs/two_paged_engines.md", "labs/README.md", "labs/TEACHING.md", "labs/handout.md")
+
+
+def build(target: Path) -> Path:
+    """Write the site into a folder, which is emptied first; returns the folder of its HTML."""
+    shutil.rmtree(target, ignore_errors=True)
+    source, html = target / "source", target / "html"
+    shutil.copytree(HERE / "pages", source)
+    static = source / "_static"
+    shutil.copytree(HERE / "static", static)
+    write_pages(source)
+    write_front_page(source)
+    write_glossary(source)
+    write_pictures(static / "living")
+    planner_answers.write(static / "planner")
+    sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2", "-c", HERE]
+    subprocess.run([*map(str, sphinx), str(source), str(html)], check=True)
+    slim(html)
+    (html / "404.html").write_text(not_found(), encoding="utf-8")
+    (html / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
+    return html
+
+
+def write_pages(source: Path) -> None:
+    """Every lesson, every lab and the texts beside them, each where it lies in the project."""
+    lessons = sorted((REPO / "notebooks").glob("[0-9]*.ipynb"))
+    labs = sorted((REPO / "labs").glob("lab_*.ipynb"))
+    known = {path.relative_to(REPO) for path in [*lessons, *labs, *(REPO / name for name in KEEP)]}
+    for path in known:
+        page = source / path
+        page.parent.mkdir(exist_ok=True)
+        text = path.suffix == ".md"
+        page.write_text((notebook_pages.text_page if text else notebook_pages.page)(REPO / path, known), "utf-8")
+    for picture in (REPO / "notebooks").glob("*.png"):
+        shutil.copy(picture, source / "notebooks")
+    for folder, pages in (("lessons", lessons), ("labs", labs)):
+        tree = "\n".join(f"../{page.relative_to(REPO).with_suffix('')}" for page in pages)
+        index = source / "contents" / f"{folder}.md"
+        index.write_text(index.read_text("utf-8").replace("PAGES", tree), "utf-8")
+
+
+def write_front_page(source: Path) -> None:
+    """The page that a stranger sees first: the garage, playing, and the lessons in their own words."""
+    garage = PICTURES["garage"]()
+    still = notebook_pages.place("Garage", garage.choice, True, garage.scene().svg(), garage.caption(garage.choice))
+    lessons = course_map(REPO / "notebooks").replace("](", "](notebooks/")
+    words = {"HERO": f"```{{raw}} html\n{still}\n```", "LESSONS": lessons, "REPOSITORY": published().repository}
+    page = source / "index.md"
+    text = page.read_text("utf-8")
+    for mark, said in words.items():
+        text = text.replace(mark, said)
+    page.write_text(text, "utf-8")
+
+
+def write_pictures(folder: Path) -> None:
+    """Of every living picture its module, and what it is drawn from; the parts that stand in for a kernel."""
+    folder.mkdir()
+    (folder / "parts.js").write_text(still_parts(), "utf-8")
+    for name, make in PICTURES.items():
+        picture = make()
+        (folder / f"{name}.js").write_text(str(picture._esm), "utf-8")
+        (folder / f"{name}.json").write_text(json.dumps(picture.data, separators=(",", ":")), "utf-8")
+
+
+def slim(html: Path) -> None:
+    """Leave out what no page asks for: maps of minified files, icons of other builders, Sphinx's own list."""
+    for name in ("**/*.map", "**/*.LICENSE.txt", "objects.inv", ".buildinfo", "_static/*.png.license"):
+        for path in html.glob(name):
+            path.unlink()
+    shutil.rmtree(html / ".doctrees", ignore_errors=True)
+
+
+def not_found() -> str:
+    """The page for an address that leads nowhere: on its own, since it is shown in any folder."""
+    home = published().path
+    text = (HERE / "static" / "404.html").read_text("utf-8")
+    return text.replace("HOME", home)
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1]) if len(sys.argv) > 1 else REPO / "build" / "site"))

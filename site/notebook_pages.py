@@ -1,0 +1,92 @@
+"""A saved notebook as a page of the site: folded checks, living pictures where stills stand, links that lead on.
+
+Nothing is executed. What a page adds to a notebook it adds by data attributes, which ``static/*.js`` brings to life; with
+no JavaScript the page shows what the notebook shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from html import escape
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+from address import REPO, published
+from nbformat import NotebookNode
+
+from helpers.widgets.living import PICTURES
+from helpers.widgets.living.picture import NOTE
+
+LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+NAMES = {getattr(make, "__name__", name): name for name, make in PICTURES.items()}
+
+
+def page(path: Path, known: set[Path]) -> str:
+    """The page of a notebook, as JSON; ``known`` are the project's files that are pages too."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = lead_on(cell.source, path, known)
+        elif cell.cell_type == "code":
+            fold(cell)
+            cell.outputs = enliven(cell.get("outputs", []))
+    return nbformat.writes(notebook)
+
+
+def text_page(path: Path, known: set[Path]) -> str:
+    """The page of a Markdown file."""
+    return lead_on(path.read_text("utf-8"), path, known)
+
+
+def lead_on(markdown: str, path: Path, known: set[Path]) -> str:
+    """Links to files that are no pages lead into the repository; the others stay as they are."""
+    return LINK.sub(lambda found: _target(found[1], path, known), markdown)
+
+
+def _target(link: str, path: Path, known: set[Path]) -> str:
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc or not parts.path:
+        return link
+    file = Path(os.path.normpath(path.relative_to(REPO).parent / unquote(parts.path)))
+    if file in known or file.suffix in (".png", ".svg"):
+        return link
+    kind = "tree" if (REPO / file).is_dir() else "blob"
+    return f"{published().repository}/{kind}/main/{file.as_posix()}" + (f"#{parts.fragment}" if parts.fragment else "")
+
+
+def fold(cell: NotebookNode) -> None:
+    """A cell that JupyterLab shows folded is folded here too."""
+    if cell.metadata.get("jupyter", {}).get("source_hidden"):
+        cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), "hide-input", "check"})
+
+
+def enliven(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs of a cell, the still and the caption of a living picture made one."""
+    lively, rest = [], iter(outputs)
+    for output in rest:
+        told = output.get("metadata", {}).get(NOTE)
+        lively.append(_living(output, told, next(rest, None)) if told else output)
+    return lively
+
+
+def _living(still: NotebookNode, told: dict, caption: NotebookNode | None) -> NotebookNode:
+    words = caption.data["text/plain"] if caption else ""
+    html = place(told["picture"], told["choice"], told["plays"], still.data["image/svg+xml"], " ".join(words.split()))
+    return nbformat.v4.new_output("display_data", {"text/html": html, "text/plain": still.data["text/plain"]})
+
+
+def place(picture: str, choice: dict, plays: bool, still: str, caption: str) -> str:
+    """HTML for a living picture: its still, in which it comes to life when it is scrolled into view."""
+    return (
+        f'<figure class="living-picture" data-picture="{NAMES[picture]}" data-plays="{str(plays).lower()}" '
+        f'data-choice="{escape(json.dumps(choice))}"><div class="still">{still}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def jupyter_anchor(title: str) -> str:
+    """A heading's anchor as JupyterLab writes it, so that one link serves both."""
+    return title.strip().replace(" ", "-")

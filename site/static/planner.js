@@ -1,0 +1,75 @@
+// The planner's page: it looks up what Python has computed, and draws it. No formula stands here.
+const place = document.getElementById("planner");
+const LABELS = { model: "Model", card: "Machine", weights: "Weights in", cache: "Cache in", context: "Tokens of context" };
+const PARTS = ["weights", "KV cache", "overhead", "overhead, perhaps"];
+
+function make(name, attributes, ...children) {
+  const element = Object.assign(document.createElement(name), attributes);
+  element.append(...children);
+  return element;
+}
+
+function bar([, weights, cache, least, most, machine]) {
+  const sizes = [weights, cache, least, most - least];
+  const scale = Math.max(machine, weights + cache + most) / 100;
+  const row = make("div", { className: "bar" });
+  for (const [number, size] of sizes.entries()) {
+    const part = make("span", { className: `part part-${number}` });
+    part.style.width = `${size / scale}%`;
+    row.append(part);
+  }
+  const line = make("span", { className: "limit" });
+  line.style.left = `${machine / scale}%`;
+  row.append(line);
+  row.setAttribute("aria-hidden", "true"); // the table below says the same
+  return row;
+}
+
+function table([, weights, cache, least, most, machine]) {
+  const rows = [weights, cache, least, `${least} to ${most}`];
+  const lines = [
+    [PARTS[0], `${rows[0]} GiB`],
+    [PARTS[1], `${rows[1]} GiB`],
+    ["overhead", `${rows[3]} GiB`],
+    ["the machine", `${machine} GiB`],
+  ];
+  const body = lines.map(([name, size]) => make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", { textContent: size })));
+  return make("table", {}, make("caption", { textContent: "What has to fit, and into what" }), ...body);
+}
+
+async function start() {
+  const folder = new URL(`${place.dataset.answers}/`, location.href);
+  const load = (file) => fetch(new URL(file, folder)).then((answer) => answer.json());
+  const { choices, first, files, words } = await load("index.json");
+  const asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const fields = {};
+  const form = make("form", { className: "choices" });
+  for (const [name, values] of Object.entries(choices)) {
+    const select = make("select", { id: `plan-${name}` });
+    for (const value of values) {
+      const text = typeof value === "number" ? value.toLocaleString("en") : value;
+      select.append(make("option", { value, textContent: text }));
+    }
+    select.value = values.map(String).includes(asked[name]) ? asked[name] : first[name];
+    fields[name] = select;
+    form.append(make("label", { htmlFor: select.id, textContent: LABELS[name] }), select);
+  }
+  const verdict = make("p", { className: "verdict" });
+  verdict.setAttribute("role", "status");
+  const shown = make("div", {});
+  const update = async () => {
+    const { model, card, weights, cache, context } = fields;
+    const answers = await load(files[model.value]);
+    const answer = answers[[card, weights, cache, context].map((field) => field.value).join(",")];
+    verdict.textContent = `${answer[6]}.`;
+    verdict.dataset.fit = words[answer[0]];
+    shown.replaceChildren(bar(answer), table(answer));
+    const chosen = Object.entries(fields).map(([name, field]) => [name, field.value]);
+    history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+  };
+  form.addEventListener("change", update);
+  place.replaceChildren(form, verdict, shown);
+  await update();
+}
+
+if (place) start();
