@@ -55,7 +55,7 @@ FAR := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescot
 FAR += OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
 .PHONY: lab labs lab-vllm lab-kvpress test test-vllm test-kvpress test-processors quick notebooks bench sweep hub test-hub
-.PHONY: test-oldest wheelhouse wheelhouse-vllm wheelhouse-kvpress clean
+.PHONY: site test-oldest wheelhouse wheelhouse-vllm wheelhouse-kvpress clean
 
 # A learner works in a copy without outputs, my_course; notebooks/ keeps them, for readers and tests.
 lab: .venv/lab.done
@@ -99,6 +99,9 @@ lab-kvpress: .venv/lab.done .venv-kvpress/kvpress.done
 test-kvpress: .venv/test.done .venv-kvpress/kvpress.done
 	COURSE_KVPRESS=live $(PYTEST) tests/engines/test_kvpress.py tests/experiments/test_kvpress_rows.py \
 	  labs/masters/$(LAB_8) $(ARGS)
+
+site: .venv/test.done
+	$(BIN)/python site/build.py $(ARGS)
 
 bench: .venv/lab.done
 	$(BIN)/python -m helpers.experiments.memory_speed $(ARGS)
@@ -147,7 +150,7 @@ clean:
 	@echo ok > $@
 
 .venv/test.done: .venv/lab.done
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --editable '.[test,site]'
 	@echo ok > $@
 
 .venv-oldest/test.done: pyproject.toml constraints-oldest.txt

@@ -69,7 +69,8 @@ def write_front_page(source: Path) -> None:
     garage = PICTURES["garage"]()
     still = notebook_pages.place("Garage", garage.choice, True, garage.scene().svg(), garage.caption(garage.choice))
     lessons = course_map(REPO / "notebooks").replace("](", "](notebooks/")
-    words = {"HERO": f"```{{raw}} html\n{still}\n```", "LESSONS": lessons, "REPOSITORY": published().repository}
+    hero = f'```{{raw}} html\n<div class="front">{still}</div>\n```'
+    words = {"HERO": hero, "LESSONS": lessons, "REPOSITORY": published().repository}
     page = source / "index.md"
     text = page.read_text("utf-8")
     for mark, said in words.items():
@@ -92,7 +93,8 @@ def slim(html: Path) -> None:
     for name in ("**/*.map", "**/*.LICENSE.txt", "objects.inv", ".buildinfo", "_static/*.png.license"):
         for path in html.glob(name):
             path.unlink()
-    shutil.rmtree(html / ".doctrees", ignore_errors=True)
+    for name in (".doctrees", "_sources"):
+        shutil.rmtree(html / name, ignore_errors=True)
 
 
 def not_found() -> str:

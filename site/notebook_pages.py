@@ -1,7 +1,7 @@
 """A saved notebook as a page of the site: folded checks, living pictures where stills stand, links that lead on.
 
-Nothing is executed. What a page adds to a notebook it adds by data attributes, which ``static/*.js`` brings to life; with
-no JavaScript the page shows what the notebook shows.
+Nothing is executed. What a page adds to a notebook it adds by data attributes, which ``static/*.js`` bring to life;
+with no JavaScript the page shows what the notebook shows.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ async function enliven(figure) {
     data(name),
   ]);
   const place = document.createElement("div");
-  const state = { data: { ...recorded, plays: plays === "true" }, choice: JSON.parse(choice) };
+  const state = { data: { ...recorded, plays: plays === "true" && "here" }, choice: JSON.parse(choice) };
   figure.querySelector(".still").replaceWith(place);
   figure.querySelector("figcaption").hidden = true; // the picture has its own
   picture.default.render({ model: parts.still(state), el: place });

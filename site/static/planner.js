@@ -1,7 +1,6 @@
 // The planner's page: it looks up what Python has computed, and draws it. No formula stands here.
 const place = document.getElementById("planner");
 const LABELS = { model: "Model", card: "Machine", weights: "Weights in", cache: "Cache in", context: "Tokens of context" };
-const PARTS = ["weights", "KV cache", "overhead", "overhead, perhaps"];
 
 function make(name, attributes, ...children) {
   const element = Object.assign(document.createElement(name), attributes);
@@ -26,14 +25,11 @@ function bar([, weights, cache, least, most, machine]) {
 }
 
 function table([, weights, cache, least, most, machine]) {
-  const rows = [weights, cache, least, `${least} to ${most}`];
-  const lines = [
-    [PARTS[0], `${rows[0]} GiB`],
-    [PARTS[1], `${rows[1]} GiB`],
-    ["overhead", `${rows[3]} GiB`],
-    ["the machine", `${machine} GiB`],
-  ];
-  const body = lines.map(([name, size]) => make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", { textContent: size })));
+  const sizes = [weights, cache, `${least} to ${most}`, machine];
+  const body = ["weights", "KV cache", "overhead", "the machine"].map((name, number) => {
+    const swatch = make("span", { className: `swatch part-${number < 3 ? number : "none"}` });
+    return make("tr", {}, make("th", { scope: "row" }, swatch, name), make("td", { textContent: `${sizes[number]} GiB` }));
+  });
   return make("table", {}, make("caption", { textContent: "What has to fit, and into what" }), ...body);
 }
 

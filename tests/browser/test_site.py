@@ -1,0 +1,276 @@
+"""The site: built from the saved notebooks, and walked through by a reader who has no kernel and no network."""
+
+import functools
+import http.server
+import re
+import subprocess
+import sys
+import threading
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+
+from helpers.widgets.living import PICTURES
+from tests.house.notebooks import REPO
+
+PAGE_BYTES, THEME_BYTES = 1_500_000, 1_000_000
+SOURCES = [*REPO.glob("notebooks/[0-9]*.ipynb"), *REPO.glob("labs/lab_*.ipynb")]
+PAGES = sorted(str(path.relative_to(REPO).with_suffix(".html")) for path in SOURCES)
+PAGES += [
+    "index.html",
+    "planner.html",
+    "glossary.html",
+    "docs/engines.html",
+    "labs/TEACHING.html",
+    "contents/lessons.html",
+]
+START = "notebooks/00_start_here.html"
+OPEN_ALL = "document.querySelectorAll('.guess button[type=button]').forEach((button) => button.click())"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """The folder of the built site."""
+    target = tmp_path_factory.mktemp("site") / "site"
+    done = subprocess.run([sys.executable, "site/build.py", target], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4_000:]
+    return target / "html"
+
+
+@pytest.fixture(scope="session")
+def address(html):
+    """Where the site is served, under a path as GitHub Pages has it."""
+    (html.parent / "course").symlink_to(html)
+    handler = functools.partial(Quiet, directory=html.parent)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/course/"
+    server.shutdown()
+
+
+@pytest.fixture
+def visit(course, address):
+    """A function that opens a page; at the end nothing may have failed, and nobody else been asked."""
+    page, problems = course[0].new_page(), []
+    page.emulate_media(reduced_motion="reduce")
+    page.on("console", lambda said: said.type in ("error", "warning") and problems.append(said.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda asked: asked.url.startswith((address, "data:", "blob:")) or problems.append(asked.url))
+    page.on("requestfailed", lambda asked: problems.append(f"failed: {asked.url}"))
+    page.on("response", lambda got: got.status >= 400 and problems.append(f"{got.status}: {got.url}"))
+
+    def go(name):
+        page.goto(address + name)
+        return page
+
+    yield go
+    page.evaluate("localStorage.clear()")
+    page.close()
+    assert problems == []
+
+
+def enliven(page):
+    """Open all that waits for a guess, and scroll by every picture until it lives."""
+    page.evaluate(OPEN_ALL)
+    figures = page.locator(".living-picture")
+    for number in range(figures.count()):
+        figures.nth(number).scroll_into_view_if_needed()
+        page.locator(f".living-picture >> nth={number}").locator("figure.living").first.wait_for()
+    return figures.count()
+
+
+# --- What was built --------------------------------------------------------------------------------------------------
+def soup(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def loaded(page):
+    """What a page loads: files of its own folder's site, or addresses."""
+    tags = page.find_all(["script", "img", "link", "source", "iframe"])
+    return [
+        tag.get("src") or tag.get("href") for tag in tags if (tag.get("src") or tag.get("href")) and not canonical(tag)
+    ]
+
+
+def canonical(tag):
+    return tag.name == "link" and set(tag.get("rel", [])) & {"canonical", "search", "next", "prev", "index"}
+
+
+def test_every_lesson_and_lab_is_a_page(html):
+    assert [name for name in PAGES if not (html / name).is_file()] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_light_and_loads_from_nowhere_else(name, html):
+    page = soup(html / name)
+    names = [unquote(target) for target in loaded(page) if not target.startswith("data:")]
+    assert [target for target in names if urlsplit(target).netloc] == []
+    own = {(html / name).parent / urlsplit(target).path for target in names if "_static" not in target}
+    living = {figure["data-picture"] for figure in page.select(".living-picture")}
+    own |= {html / "_static" / "living" / f"{picture}.{kind}" for picture in living for kind in ("js", "json")}
+    assert (html / name).stat().st_size + sum(path.stat().st_size for path in own) < PAGE_BYTES
+
+
+def test_the_theme_is_light(html):
+    ours = {"living", "planner"}
+    theme = [path for path in (html / "_static").rglob("*") if path.is_file() and not ours & set(path.parts)]
+    assert sum(path.stat().st_size for path in theme) <= THEME_BYTES
+    assert [path for path in theme if path.suffix in (".woff", ".woff2", ".ttf", ".eot", ".map")] == []
+
+
+def test_every_living_picture_of_a_lesson_is_on_its_page(html):
+    found = {}
+    for name in PAGES:
+        if name.startswith("notebooks/"):
+            for figure in soup(html / name).select(".living-picture"):
+                found.setdefault(figure["data-picture"], []).append(name)
+    assert set(found) == set(PICTURES)
+
+
+def test_links_within_the_site_lead_somewhere(html):
+    wrong = []
+    for path in html.rglob("*.html"):
+        for link in soup(path).find_all("a", href=True):
+            parts = urlsplit(link["href"])
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if parts.scheme or parts.path.startswith("/") or "search.html" in parts.path:
+                continue
+            if not target.exists() or (parts.fragment and not named(target, unquote(parts.fragment))):
+                wrong.append((path.name, link["href"]))
+    assert wrong == []
+
+
+@functools.cache
+def ids(path):
+    return {tag["id"] for tag in soup(path).find_all(id=True)} | {""}
+
+
+def named(path, fragment):
+    return path.suffix != ".html" or fragment in ids(path)
+
+
+def test_badges_and_citation_have_the_address_of_pyproject():
+    script = (
+        "import address; print([path.name for path, text in address.renewed().items() if path.read_text() != text])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPO / "site", capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", "run: python site/address.py"
+
+
+def test_the_page_for_nothing_leads_home(html):
+    links = soup(html / "404.html").find_all("a")
+    assert links and all(re.fullmatch(r"/[\w-]+/|/", link["href"]) for link in links)
+
+
+# --- What a visitor meets --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", PAGES)
+def test_a_visitor_finds_every_picture_alive_and_axe_nothing(name, visit):
+    page = visit(name)
+    assert enliven(page) == page.locator(".living-picture.alive").count()
+    assert jupyter_words(page) == []
+    assert violations(page) == []
+
+
+def jupyter_words(page):
+    """Words that only a kernel could make good."""
+    text = page.locator("main, article").first.inner_text()
+    return [word for word in ("Error displaying widget", "Traceback (most", "<Figure size") if word in text]
+
+
+def violations(page):
+    page.add_style_tag(content="*{transition:none!important;animation:none!important}")
+    return [(each["id"], each["nodes"][0]["html"][:160]) for each in Axe().run(page).response["violations"]]
+
+
+@pytest.mark.parametrize("name", ["index.html", START, "planner.html", "docs/engines.html"])
+def test_dark_is_as_readable(name, visit):
+    page = visit(name)
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    enliven(page)
+    assert violations(page) == []
+
+
+def test_a_guess_opens_what_follows_and_is_kept_in_the_browser(visit):
+    page = visit(START)
+    result = page.locator(".tag_prediction ~ .cell .output").first
+    assert not result.is_visible()
+    page.locator(".guess input").first.fill("3")
+    page.locator(".guess button").first.click()
+    result.scroll_into_view_if_needed()
+    assert result.is_visible() and "You guessed 3." in page.locator(".guess .said").first.inner_text()
+    page.reload()
+    assert page.locator(".tag_prediction ~ .cell .output").first.is_visible()
+    assert page.locator(".guess input").first.input_value() == "3"
+
+
+def test_the_garage_answers_a_hand_without_a_kernel(visit):
+    page = visit(START)
+    enliven(page)
+    garage = page.locator("figure.living:has(.garage)").last
+    line = garage.locator(".living-line")
+    before = line.inner_text()
+    garage.locator("label", has_text="evict").locator("input").fill("50")
+    page.wait_for_function("([line, before]) => line.innerText !== before", arg=[line.element_handle(), before])
+
+
+def test_the_garage_of_the_front_page_moves(visit):
+    page = visit("index.html")
+    page.emulate_media(reduced_motion="no-preference")
+    page.reload()
+    line = page.locator(".living-line")
+    line.wait_for()
+    before = line.inner_text()
+    page.wait_for_function("([line, before]) => line.innerText !== before", arg=[line.element_handle(), before])
+    assert page.evaluate("scrollY") == 0 and page.locator("h1").is_visible()
+
+
+def test_a_search_finds_the_lesson(visit):
+    page = visit("search.html?q=TriAttention")
+    page.locator("#search-results li a").first.wait_for()
+    assert "TriAttention" in " ".join(page.locator("#search-results li a").all_inner_texts())
+
+
+def test_the_planner_answers_as_python_does(visit):
+    from helpers.arithmetic.plan import Plan
+
+    page = visit("planner.html")
+    verdict = page.locator("#planner .verdict")
+    for model, card, context in (("Llama-3.1-70B", "RTX 4090", 4_096), ("Qwen3-32B", "M4 Max 128GB", 131_072)):
+        page.select_option("#plan-model", model)
+        page.select_option("#plan-card", card)
+        page.select_option("#plan-context", str(context))
+        plan = Plan(model, "q4_k_m", card, "fp16", context)
+        page.wait_for_function(
+            "([line, said]) => line.innerText === said", arg=[verdict.element_handle(), f"{plan.verdict}."]
+        )
+        assert verdict.get_attribute("data-fit") == plan.fit
+
+
+def test_a_page_that_was_read_is_marked(visit):
+    page = visit("glossary.html")
+    page.mouse.wheel(0, 20_000)
+    page.locator(".sidebar-tree a.read").wait_for(state="attached")
+    visit("index.html")
+    assert page.locator(".sidebar-tree a.read").inner_text().startswith("Glossary")
+
+
+def test_a_printed_page_shows_everything_and_asks_nothing(visit):
+    page = visit(START)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert not page.locator(".guess").first.is_visible()
+    assert page.locator(".tag_prediction ~ .cell .output").first.is_visible()
+    assert not page.locator(".sidebar-drawer").is_visible()
+
+
+def test_words_lead_to_the_glossary(visit):
+    page = visit(START)
+    page.locator("a.term").first.click()
+    assert "glossary.html#term-" in page.url
