@@ -3,6 +3,11 @@
 Memory is cut into blocks of ``block_size`` slots, one slot per token. A block table lists the blocks of one sequence
 in order. Tables may share blocks; ``ref_count`` says how many tables list a block, which is free again when none does.
 
+What an eviction gives back depends on the table. This one can drop any block, from its middle too (``release``), and
+closes the gap. vLLM's manager of full attention cannot: it frees nothing before the request ends, whatever is dead in a
+block (``v1/core/single_type_kv_cache_manager.py``). Its manager of sliding windows drops the blocks that the window has
+passed, and keeps their places in the table. So what ``expected_empty_blocks`` counts comes back here, and not there.
+
 Invariant, kept by every call and proved by ``check_integrity``: a block's ``ref_count`` equals the number of tables
 that list it, and the blocks with count 0 are exactly those in the free queue, each once.
 """

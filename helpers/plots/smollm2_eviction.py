@@ -1,4 +1,4 @@
-"""What eviction costs SmolLM2: loss over budget, and over what copying heads have left; floors that a story frees."""
+"""What eviction costs SmolLM2: its loss over the budget, and over what copying heads have left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from helpers.plots.canvas import BLUE, GREY, ORANGE, SIZE, add_axes, new_axes, powers_axis
-from helpers.plots.compression import MODES
 
 
 def losses_by_budget(
@@ -67,26 +66,4 @@ def loss_by_what_is_left(
     ax.set_xlim(-0.03, 1.03)
     ax.xaxis.set_major_formatter("{x:.0%}")
     figure.legend(*ax.get_legend_handles_labels(), loc="center right", frameon=False, fontsize=8)
-    return figure
-
-
-def floors_by_mode(freed: Mapping[tuple[str, str], Sequence[int]], floors: int) -> Figure:
-    """Blocks that come back of a story, one group of bars per policy, one bar per selection mode, a dot per story.
-
-    Args:
-        freed: by policy and mode, the blocks that came back of each story.
-        floors: blocks that a story takes, the upper end of the axis.
-    """
-    figure, ax = new_axes("", "floors given back", left=0.08)
-    policies = list(dict.fromkeys(policy for policy, _ in freed))
-    for i, (mode, (colour, _, hatch)) in enumerate(MODES.items()):
-        places = [x + 0.2 * (i - (len(MODES) - 1) / 2) for x in range(len(policies))]
-        counts = [freed[policy, mode] for policy in policies]
-        means = [sum(of_stories) / len(of_stories) for of_stories in counts]
-        ax.bar(places, means, 0.18, color=colour, hatch=hatch, edgecolor="white", label=mode)
-        for place, of_stories in zip(places, counts, strict=True):
-            ax.plot([place] * len(of_stories), of_stories, ".", color="black", markersize=4)
-    ax.set_xticks(range(len(policies)), [name.replace(", ", ",\n") for name in policies], fontsize=8)
-    ax.set_ylim(0, floors)
-    ax.legend(loc="upper left", ncols=2, frameon=False, fontsize=9)
     return figure

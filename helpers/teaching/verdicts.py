@@ -81,10 +81,15 @@ def _(mean: float, least: float) -> Verdict:
     return _verdict(least > 0.5, mean > 0.5), why
 
 
-@claim("A5", "Evict 90% of the tokens, and memory stays almost where it was.", ARITHMETIC)
-def _(freed_shared: float, freed_per_head: float) -> Verdict:
-    why = f"blocks of 16 freed: {freed_shared:.1%} with one set, {freed_per_head:.2%} with 8 heads' own"
-    return _verdict(freed_shared < 0.05, freed_per_head < 0.05), why
+@claim("A5", "Evict 90% of the tokens, and memory stays almost where it was.", ARITHMETIC, SMOLLM2, SOURCE)
+def _(freed_shared: float, freed_per_head: float, freed_at_the_end: float, stories: list[int]) -> Verdict:
+    why = (
+        f"true for vLLM, which gives nothing back from mid-table (the end alone: {freed_at_the_end:.2%}); an allocator "
+        f"that drops any empty block of 16 gets {freed_shared:.1%} with one random set, {freed_per_head:.2%} with 8 "
+        f"heads' own; of 12 blocks of SmolLM2's stories {min(stories)} to {max(stories)}, by rule and mode"
+    )
+    most = max(freed_shared, max(stories) / 12)
+    return _verdict(most < 0.05, max(freed_per_head, freed_at_the_end) < 0.05), why
 
 
 @claim("A6", "A block holds about 16 tokens.", SOURCE)
@@ -99,10 +104,13 @@ def _(freed_with_one_row_alive: int, freed_with_none_alive: int) -> Verdict:
     return _verdict(rule), "one row alive keeps its block; with none it comes back"
 
 
-@claim("A8", "Of 16,000 tokens 2,000 stay, and about none of the 1,000 blocks is emptied.", ARITHMETIC)
-def _(shared: float, eight_heads: float) -> Verdict:
-    why = f"{shared:.1f} of 1,000 blocks for one random set, {eight_heads:.5f} for 8 heads' own"
-    return _verdict(shared < 1, eight_heads < 1), why
+@claim("A8", "Of 16,000 tokens 2,000 stay, and about none of the 1,000 blocks is emptied.", ARITHMETIC, SOURCE)
+def _(shared: float, eight_heads: float, at_the_end: float) -> Verdict:
+    why = (
+        f"{shared:.1f} of 1,000 blocks are empty for one random set, {eight_heads:.5f} for 8 heads' own; vLLM gives "
+        f"none of them back before the request ends, and a table that is cut at its end {at_the_end:.2f}"
+    )
+    return _verdict(shared < 1, max(eight_heads, at_the_end) < 1), why
 
 
 @claim("A9", "Wall 1: filling holes breaks the order, and then every slot needs a note of its position.", SMOLLM2)

@@ -9,24 +9,31 @@ from __future__ import annotations
 import io
 import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets
 from IPython.display import display
 from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
 DPI = 144  # twice the size shown, so that text stays sharp on a laptop's screen
 POWERS = [(f"{2**k:,}", 2**k) for k in range(10, 21)]  # 1,024 to 1,048,576 tokens
 _LABEL = {"description_width": "110px"}  # ipywidgets' own 80 cut "shared prefix" short
 _TWO_COLUMNS = {"grid_template_columns": "repeat(auto-fit, minmax(320px, 400px))", "grid_gap": "0 16px"}
 Frame = tuple[Figure, str]  # a picture and the caption under it
+Item = TypeVar("Item")
 
 
 def is_static() -> bool:
     """True when this run makes a static page."""
     return bool(os.environ.get("COURSE_STATIC"))
+
+
+def progress(work: Iterable[Item], name: str) -> Iterable[Item]:
+    """Go over the work with a bar that says how far it is; a static page shows none."""
+    return tqdm(work, desc=name, disable=is_static())
 
 
 class Picture:

@@ -1,7 +1,7 @@
-"""Lesson 07: what its figures draw, what its control says, its exercises' mistakes, and numbers in its prose."""
+"""Lesson 07: what its figures draw, its exercises' mistakes, what its pictures say when turned, and its numbers."""
 
 import io
-import re
+from itertools import combinations
 from math import comb
 
 import numpy as np
@@ -10,16 +10,13 @@ import torch
 
 from helpers.cache import blocks_for, expected_empty_blocks
 from helpers.plots import garage as plots
-from helpers.records import load_garage
+from helpers.records import load_garage, load_story_floors
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_07 as exercises
-from helpers.widgets import garage
-from helpers.widgets.garage import ALONE, LATEST, OFF, ON, RUNS, TOGETHER
 from helpers.widgets.living import Garage
-from tests.house.notebooks import NOTEBOOKS, lesson_text
+from tests.house.notebooks import NOTEBOOKS, lesson_text, read, source, tags
 
-FREED = re.compile(r"Freed: (\d+) of (\d+) floors \(([\d.]+)%\); expected ([\d.e-]+) \((.+?)\)")
-BY_LOT = "by lot, one by one"
+TEXT = lesson_text("07")
 
 
 def drawn(figure):
@@ -27,112 +24,77 @@ def drawn(figure):
     return figure.axes
 
 
-def said(caption):
-    freed, of, share, expected, source = FREED.search(caption).groups()
-    assert share == f"{100 * int(freed) / int(of):.1f}"
-    return int(freed), int(of), float(expected), source
+def title(figure):
+    return figure.get_suptitle()
 
 
-# --- Who stays -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("tokens", "survivors", "length"), [(100, 10, 1), (100, 10, 4), (64, 64, 16), (30, 1, 4)])
-def test_survivors_are_as_many_as_asked_for_and_stand_in_runs(tokens, survivors, length):
-    for seed in range(20):
-        alive = garage.survivors_in_runs(np.random.default_rng(seed), tokens, survivors, length)
-        assert alive.shape == (tokens,) and alive.sum() == survivors
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], alive.astype(int), [0]])))
-        runs = np.diff(edges)[::2]
-        assert sum(runs % length != 0) <= 1, runs  # whole runs, which may touch, and the shorter last one
-
-
-def test_single_survivors_are_uniform():
-    counts = sum(garage.survivors_in_runs(np.random.default_rng(seed), 6, 2, 1).astype(int) for seed in range(3_000))
-    assert np.allclose(counts / 3_000, 2 / 6, atol=0.035)
-
-
-def test_runs_have_equal_chances_in_all_places():
-    places = [tuple(np.flatnonzero(garage.survivors_in_runs(np.random.default_rng(s), 5, 3, 3))) for s in range(900)]
-    assert {place: places.count(place) for place in set(places)}.keys() == {(0, 1, 2), (1, 2, 3), (2, 3, 4)}
-    assert all(250 < places.count(place) < 350 for place in set(places))
-
-
-@pytest.mark.parametrize("pattern", [*RUNS, LATEST])
-@pytest.mark.parametrize("heads", [TOGETHER, ALONE])
-def test_heads_choose_together_or_for_themselves(pattern, heads):
-    alive = garage.keep_tokens(np.random.default_rng(3), 51, pattern, heads)
-    assert alive.shape == (garage.SLOTS, garage.HEADS) and (alive.sum(0) == 51).all()
-    agree = (alive == alive[:, :1]).all()
-    assert agree == (heads == TOGETHER or pattern == LATEST)
-
-
-def test_blocks_are_empty_only_when_every_head_has_left():
-    alive = np.zeros((8, 2), bool)
-    alive[1, 0] = alive[6, 1] = True
-    assert [garage.empty_blocks(alive, size) for size in (1, 2, 4, 8)] == [6, 2, 0, 0]
-    assert garage.empty_blocks(garage.compacted(alive), 4) == 1
-    assert garage.compacted(alive).tolist() == [[True, True]] + 7 * [[False, False]]
-
-
-# --- The control -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("heads", [TOGETHER, ALONE])
-@pytest.mark.parametrize("size", [4, 8, 16, 32])
-def test_expectation_is_the_closed_form_and_the_mean_of_the_draws(heads, size):
-    expected, source = garage.expect_empty(51, BY_LOT, heads, size)
-    n_sets = 1 if heads == TOGETHER else 4
-    assert source == "closed form"
-    assert expected == pytest.approx(512 // size * (comb(461, size) / comb(512, size)) ** n_sets)
-    frames = [said(garage.garage_frame(90, size, BY_LOT, heads, OFF, lots)[1]) for lots in range(1, 31)]
-    assert {frame[1:3] for frame in frames} == {(512 // size, float(f"{expected:.4g}"))}
-    assert np.mean([frame[0] for frame in frames]) == pytest.approx(expected, abs=0.15 * 512 / size)
-
-
-@pytest.mark.parametrize("evicted", [0, 50, 90, 99])
-@pytest.mark.parametrize("pattern", [*RUNS, LATEST])
-def test_compaction_leaves_what_the_rows_need(evicted, pattern):
-    survivors = 512 - round(5.12 * evicted)
-    freed, of, expected, source = said(garage.garage_frame(evicted, 16, pattern, ALONE, ON, 1)[1])
-    assert freed == expected == of - blocks_for(survivors, 16) and source == "no chance in it"
-
-
-def test_evicting_nothing_frees_nothing_and_one_token_stays():
-    assert said(garage.garage_frame(0, 16, BY_LOT, ALONE, OFF, 1)[1])[:3] == (0, 32, 0.0)
-    caption = garage.garage_frame(100, 16, BY_LOT, TOGETHER, OFF, 1)[1]
-    assert "511 of 512 per head" in caption and said(caption)[0] == 31
-
-
+# --- The figures -----------------------------------------------------------------------------------------------------
 def test_the_garage_draws_every_row_kept_and_the_two_bars():
-    alive = garage.keep_tokens(np.random.default_rng(1), 51, BY_LOT, TOGETHER)
+    alive = np.repeat(np.random.default_rng(1).random((512, 1)) < 0.1, 4, axis=1)
     top, bottom = drawn(plots.garage(alive.reshape(32, 16, 4), 0.9, 5.8))
     image = np.concatenate([each.get_array().T for each in top.images])  # [slots, heads]
     assert (image == alive).all()
-    widths = [bar.get_width() for bar in bottom.patches]
-    assert widths == [0.9, garage.empty_blocks(alive, 16) / 32]
+    empty = (~alive.reshape(32, 16, 4).any((1, 2))).sum()
+    assert [bar.get_width() for bar in bottom.patches] == [0.9, empty / 32]
     assert [line.get_xdata()[0] for line in bottom.lines] == [5.8 / 32]
     freed, held = (len(collection.get_paths()) for collection in top.collections[-2:][::-1])
-    assert freed == garage.empty_blocks(alive, 16) and freed + held == 32
+    assert freed == empty and freed + held == 32
 
 
-# --- The other figures -----------------------------------------------------------------------------------------------
+def test_every_way_to_park_is_a_small_garage_whose_empty_floors_are_closed():
+    ways = list(combinations(range(4), 2))
+    figure = plots.ways_to_park(ways, floors=2, block_size=2)
+    [ax] = drawn(figure)
+    assert [text.get_text() for text in ax.texts] == ["1 closes", *4 * ["none closes"], "1 closes"]
+    cars = [patch for patch in ax.patches if type(patch).__name__ == "FancyBboxPatch"]
+    assert len(cars) == 2 * len(ways) and len(ax.patches) - len(cars) == 2 * len(ways)
+    assert title(figure) == "Of 6 ways to park, 2 close a floor"
+
+
 def points(ax):
     return [tuple(map(tuple, line.get_xydata().tolist())) for line in ax.lines]
 
 
-def test_shares_are_drawn_as_lines_crosses_and_circles():
-    lines = {"a": ((0.5, 1.0), (0.0, 0.9)), "b": ((0.5, 1.0), (0.0, 0.5))}
-    [ax] = drawn(plots.freed_by_share([0.6], lines, {"a": [0.1], "b": [0.2]}, {"a": [0.3], "b": [0.4]}))
-    hoped, *rest = points(ax)
-    assert hoped == ((0, 0), (1, 1))
-    assert rest[:3] == [((0.5, 0.0), (1.0, 0.9)), ((0.6, 0.1),), ((0.6, 0.3),)]
-    assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in ax.lines}) == 7
+def test_shares_are_drawn_as_lines_and_marks_with_their_range():
+    lines = {"a": {0.5: 0.0, 1.0: 0.9}, "b": {0.5: 0.0, 1.0: 0.5}}
+    measured = {case: {0.6: plots.Draws.of([0.1, 0.4, 0.1])} for case in lines}
+    figure = plots.freed_by_share(lines, measured, "It lags")
+    [ax] = drawn(figure)
+    assert points(ax)[:2] == [((0, 0), (1, 1)), ((0.5, 0.0), (1.0, 0.9))]
+    [(x, y)] = points(ax)[2]
+    assert (x, round(y, 9)) == (0.6, 0.2) and title(figure) == "It lags"
+    ranges = [bar.get_segments()[0][:, 1].round(9).tolist() for bar in ax.collections]
+    assert ranges == [[0.1, 0.4]] * 2
+    assert len({(line.get_color(), line.get_linestyle(), line.get_marker()) for line in ax.lines}) >= 5
 
 
-def test_block_sizes_and_policies_are_drawn_as_given():
+def test_exponents_are_drawn_over_the_law():
+    figure = plots.freed_by_exponent(
+        0.9, {"a": {16: plots.Draws(0.2, 0.1, 0.3)}, "b": {48: plots.Draws(0, 0, 0)}}, "So"
+    )
+    [ax] = drawn(figure)
+    xs, ys = ax.lines[0].get_data()
+    assert xs[0] == 1 and xs[-1] > 48 and np.allclose(ys, 0.9 ** np.array(xs))
+    assert {((16, 0.2),), ((48, 0),)} <= set(points(ax))
+
+
+def test_block_sizes_are_drawn_as_given():
     [ax] = drawn(plots.freed_by_block_size([1, 2], {"a": [0.9, 0.8], "b": [0.4, 0.1]}, {2: "me"}))
     assert points(ax) == [((1, 0.9), (2, 0.8)), ((1, 0.4), (2, 0.1))]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1\n", "2\nme"]
-    [ax] = drawn(plots.freed_by_policy(["P", "Q"], {"shared": [1.0, 35.0], "union": [2.0, 3.0]}, 40, 36))
-    assert [bar.get_width() for bar in ax.patches] == [1, 35, 2, 3]
-    assert [text.get_text() for text in ax.texts] == ["1.0", "35.0", "2.0", "3.0"]
-    assert points(ax)[0][0][0] == 36
+
+
+def test_rules_are_drawn_in_a_panel_per_mode_with_a_dot_per_story():
+    freed = {("P", "shared"): [1, 3], ("Q, not", "shared"): [4, 4], ("P", "union"): [0, 0], ("Q, not", "union"): [2, 0]}
+    figure = plots.floors_by_mode(freed, {"shared": ("all", 2.1), "union": ("keen", 0.1)}, 12, "They agree")
+    first, second = drawn(figure)
+    assert [bar.get_width() for bar in first.patches] == [2, 4] and [bar.get_width() for bar in second.patches] == [
+        0,
+        1,
+    ]
+    assert [list(line.get_xdata()) for line in first.lines] == [[1, 3], [4, 4], [2.1, 2.1]]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["P", "Q,\nnot"]
+    assert (first.get_title(), second.get_title()) == ("all", "keen")
 
 
 # --- Exercises -------------------------------------------------------------------------------------------------------
@@ -144,13 +106,13 @@ def test_block_sizes_and_policies_are_drawn_as_given():
         (exercises.check_larger_floors, 100 * 0.95**16, "16 slots"),
         (exercises.check_larger_floors, 95, "share of tokens"),
         (exercises.check_larger_floors, 100 * 0.9**32, "90%"),
-        (exercises.check_for_nothing, 15_000, "Right"),
-        (exercises.check_for_nothing, 1_000, "how many stay"),
-        (exercises.check_for_nothing, 15_999, "each must keep one"),
-        (exercises.check_for_nothing, 15_984, "each must keep one"),
-        (exercises.check_for_nothing, 16_000, "each must keep one"),
-        (exercises.check_for_nothing, 14_000, "one is enough"),
-        (exercises.check_for_nothing, 14_400, "lesson's example"),
+        (exercises.check_half_the_floors, 100 * 0.5 ** (1 / 16), "Right"),
+        (exercises.check_half_the_floors, 50, "all 16 of its tokens"),
+        (exercises.check_half_the_floors, 0.5 ** (1 / 16), "multiply it by 100"),
+        (exercises.check_half_the_floors, 100 * (1 - 0.5 ** (1 / 16)), "how many go"),
+        (exercises.check_half_the_floors, 100 * 0.5 ** (1 / 32), "floors of 32"),
+        (exercises.check_half_the_floors, 100 * 0.5**16, "when half of the tokens go"),
+        (exercises.check_half_the_floors, 100 * (1 / 16) ** (1 / 16), "the chance of a floor is 1/2"),
     ],
 )
 def test_numbers_are_checked_and_mistakes_named(check, answer, words, capsys):
@@ -187,55 +149,84 @@ def test_the_check_counts_as_the_pool_does():
     assert [exercises._empty(rows, size) for size in (1, 2, 4, 8)] == [count_right(alive, s) for s in (1, 2, 4, 8)]
 
 
+# --- What the pictures say when they are turned ----------------------------------------------------------------------
+def floors(**choice):
+    picture = Garage(**choice)
+    return picture.frame(picture.choice)
+
+
+def telegram():
+    hook = source(read(next(NOTEBOOKS.glob("07_*.ipynb"))).cells[1])
+    return eval(hook.split("stay = ")[1].splitlines()[0])
+
+
+def by_hand(stay):
+    return floors(policy="by hand", gone=[token for token in range(192) if token not in stay])
+
+
+def test_the_attendant_keeps_one_token_on_each_floor():
+    stay, told = telegram(), load_garage().tokens
+    assert len(told) - len(stay) == 180 and len(stay) == 12 and [token // 16 for token in stay] == list(range(12))
+    words = "".join(told[token] for token in stay).strip()
+    assert f"*{words}*" in TEXT and words == "helpful girl repairs old tower clock. she turned small marvel home"
+    assert by_hand(stay)["floors_back"] == 0
+    assert by_hand(range(48, 60))["floors_back"] == 11  # "twelve neighbours"
+
+
+def test_by_hand_a_floor_takes_sixteen_presses():
+    frames = [floors(policy="by hand", gone=list(range(16, 16 + presses)))["floors_back"] for presses in range(17)]
+    assert frames == 16 * [0] + [1]
+
+
+def test_the_answers_under_the_control():
+    assert floors(share=0.9)["floors_back"] == 0
+    far = floors(share=0.97)
+    assert (far["floors_back"], far["keep"]) == (0, 6)
+    back = {share: floors(share=share, compact=True)["floors_back"] for share in (0.5, 0.9)}
+    assert back == {0.5: 96 // 16, 0.9: 173 // 16} == {0.5: 6, 0.9: 10}
+    assert floors(share=0.9)["keep"] == 192 - 173 == 19
+
+
+def test_what_is_said_of_the_rules():
+    freed = load_story_floors().freed
+    each = {policy: counts for (policy, mode), counts in freed.items() if mode == "per_layer_per_head"}
+    assert each["SnapKV, not smoothed"] == [1, 0, 2, 1] and "gave back 1, 0, 2 and 1 floors" in TEXT
+    assert sum(each["SnapKV"]) / sum(each["SnapKV, not smoothed"]) == 6.75
+    narrow = floors(share=0.88, policy="SnapKV")
+    assert (narrow["floors_back"], narrow["keep"]) == (0, 23)
+    assert sum(freed["H2O", "shared"]) / 4 == 3.75 and each["H2O"] == [0, 0, 0, 0]
+    assert [policy for policy, counts in each.items() if sum(counts) > 4] == ["SnapKV", "StreamingLLM"]
+    tidy = floors(share=0.9, policy="StreamingLLM")
+    rows = {token for lanes in tidy["rows"].values() for lane in lanes for token in lane if token >= 0}
+    assert rows == {*range(4), *range(192 - 15, 192)} and tidy["tables"][0] == [0, 11]
+
+
 # --- Numbers in the prose --------------------------------------------------------------------------------------------
-def test_answer_1_two_controls_bring_back_28_of_32():
-    base = {"evicted": 90, "block_size": 16, "pattern": BY_LOT, "heads": ALONE, "compaction": OFF, "lots": 1}
-    for change, freed in (
-        ({"compaction": ON}, 28),
-        ({"pattern": LATEST}, 28),
-    ):
-        assert said(garage.garage_frame(**base | change)[1])[0] == freed
-    others = [{"heads": TOGETHER}, {"evicted": 99}, *({"pattern": p} for p in RUNS), *({"lots": n} for n in range(31))]
-    assert max(said(garage.garage_frame(**base | change)[1])[0] for change in others) < 28
-
-
-def test_answer_2_half_the_floors_at_96_per_cent():
-    expected = {share: garage.expect_empty(512 - round(5.12 * share), BY_LOT, TOGETHER, 16)[0] for share in (95, 96)}
-    assert expected[95] < 16 < expected[96]
-    text = lesson_text("07")
-    assert f"{expected[96]:.2f} of 32" in text and f"it is {expected[95]:.2f}" in text
-
-
-def test_answers_about_the_real_conversation():
-    picture, text = Garage(share=0.9, policy="Random"), lesson_text("07")
-    back = {
-        (policy, mode, compact): picture.frame(picture.choice | {"policy": policy, "mode": mode, "compact": compact})[
-            "floors_back"
-        ]
-        for policy in load_garage().ranks
-        for mode, compact in (("per_layer_per_head", False), ("per_layer_per_head", True), ("shared", False))
-    }
-    alone = {policy: back[policy, "per_layer_per_head", False] for policy in load_garage().ranks}
-    assert back["Random", "shared", False] == 2 and f"{expected_empty_blocks(192, 19, 16):.1f}" == "2.1"
-    assert expected_empty_blocks(192, 19, 16, 90) < 1e-66 and "2 of 12; `expected_empty_blocks(192, 19, 16)`" in text
-    assert {policy: n for policy, n in alone.items() if n} == {"SnapKV": 7, "StreamingLLM": 10} and len(alone) == 6
-    assert {n for (_, _, compact), n in back.items() if compact} == {10}
-    rows = picture.frame(picture.choice | {"policy": "StreamingLLM"})["rows"]
-    kept = {token for heads in rows.values() for row in heads for token in row if token >= 0}
-    assert kept == {*range(4), *range(192 - 15, 192)} and "first 4 tokens and the 15 latest" in text
-
-
 def test_rounded_numbers_of_the_prose():
-    assert f"{expected_empty_blocks(640, 64, 16):.1f}" == "7.3"
-    assert round(1 / expected_empty_blocks(640, 64, 16, 4)) == 23
-    assert expected_empty_blocks(640, 128, 16) / 40 < 1 / 30
-    assert 100 * expected_empty_blocks(16_000, 1_600, 16, 8) < 0.5  # in a hundred such garages most likely none
-    assert f"{expected_empty_blocks(16_000, 2_000, 16) / 1_000:.1%}" == "11.8%" and 14_000 / 16_000 == 0.875
-    assert f"{1 - 0.9**8:.0%}" == "57%" and f"{0.9**8:.0%}" == "43%"
-    assert 36 * 8 == 288
+    assert f"{expected_empty_blocks(640, 64, 16, 90):.0e}" == "8e-66" and "10⁻⁶⁵" in TEXT
+    assert round(1_200 / 40 * expected_empty_blocks(640, 64, 16)) == 218 and 1 / 35 < 0.9**32 < 1 / 25
+    assert 1 / 45 < expected_empty_blocks(640, 128, 16) / 40 < 1 / 35  # "one floor in forty"
+    assert expected_empty_blocks(640, 64, 1) == 576
+    assert f"{expected_empty_blocks(16_000, 1_600, 16) / 1_000:.1%}" == "18.5%"
+    assert f"{expected_empty_blocks(16_000, 2_000, 16):.1f}" == "117.9"
+    assert comb(2, 2) / comb(4, 2) == 1 / 6
+    share = 0.5 ** (1 / 1_440)
+    assert f"{share:.2%}" == "99.95%" and round(1 / (1 - share), -3) == 2_000
+    assert 40 - blocks_for(64, 16) == 576 // 16 == 36
+
+
+def test_at_most_seven_predictions_and_none_is_given_away_before():
+    cells = read(next(NOTEBOOKS.glob("07_*.ipynb"))).cells
+    asked = [i for i, cell in enumerate(cells) if "prediction" in tags(cell)]
+    assert len(asked) == 6
+    answers = ("Seven.", "about a thirtieth", "Even a floor of one slot stays", "None of ten", "favourite", "6.75")
+    for place, words in zip(asked, answers, strict=True):
+        assert not any(words in source(cell) for cell in cells[: place + 1])
+        assert any(words in source(cell) for cell in cells[place:])
 
 
 def test_the_claims_are_recorded_and_judged():
     values = recorded(NOTEBOOKS)
     assert judge("A5", values)[0] == "holds in part" and judge("A8", values)[0] == "holds in part"
     assert "18.5%" in judge("A5", values)[1] and "117.9" in judge("A8", values)[1]
+    assert all("vLLM" in judge(claim, values)[1] for claim in ("A5", "A8"))

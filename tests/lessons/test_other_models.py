@@ -13,7 +13,7 @@ LESSONS = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb") if "load_model(
 SAYS = {
     "01_kv_formula.ipynb": ("head_dim 16", SAVED),
     "02_grouped_query_attention.ipynb": ("PyTorch says the same: True", ["Llama"]),
-    "07_the_90_percent_eviction_trap.ipynb": ("one block table per sequence", ["Llama"]),
+    "07_the_90_percent_eviction_trap.ipynb": ("one block table; with floors of their own they would need", ["Llama"]),
     "08_the_two_walls.ipynb": ("rows shuffled", ["Llama"]),
 }
 CASES = {lesson: SAYS.get(lesson, ("", ["Llama"])) for lesson in LESSONS}

@@ -76,7 +76,6 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "attention_mass",
         "compass",
         "conversation_price",
-        "garage",
         "kv_format_loss",
         "kv_row",
         "llama_cpp_formats",

@@ -19,12 +19,14 @@ check_larger_floors = Number(100 * 0.95**32, "per cent") | {
     "that is a block of which all 32 tokens stay.": 100 * 0.05**32,
 }
 
-# The most of 16,000 tokens that can go while each of 1,000 blocks keeps one.
-check_for_nothing = Number(15_000, "tokens") | {
-    "that is how many stay; how many go?": 1_000,
-    "that leaves two in every block; one is enough.": 14_000,
-    "then at least 999 blocks come back; each must keep one token.": 15_999,
-    "that is 90%, the lesson's example; here you choose who stays.": 14_400,
+# Per cent of the tokens that must go, at random and by one choice, until half of the blocks of 16 come back.
+check_half_the_floors = Number(100 * 0.5 ** (1 / 16), "per cent") | {
+    "that is the share of floors; a floor needs all 16 of its tokens gone.": 50,
+    "that is the share that stays; how many go?": 100 - 100 * 0.5 ** (1 / 16),
+    "that is for floors of 32.": 100 * 0.5 ** (1 / 32),
+    "that is a share; multiply it by 100.": 0.5 ** (1 / 16),
+    "that is what comes back when half of the tokens go.": 100 * 0.5**16,
+    "half of the floors come back, so the chance of a floor is 1/2, not 1/16.": 100 * (1 / 16) ** (1 / 16),
 }
 
 _ONE_HEAD = [[0, 1, 0, 0, 0, 0, 0, 0]]
