@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from helpers.experiments.compass import SHEET_LINES, SHEET_SEED
 from helpers.models.worksheets import make_worksheets
 from helpers.plots import needles, queries
-from helpers.records.compass import Head, load_compass
+from helpers.records.compass import SHEET_LINES, SHEET_SEED, Head, load_compass
 from helpers.records.query_concentration import load_query_concentration
 from helpers.widgets.page import Frame
 

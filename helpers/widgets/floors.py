@@ -82,7 +82,7 @@ def floors_frame(
 
     cache = PagedCache.for_model(loaded.model, blocks_for(length, BLOCK_SIZE), BLOCK_SIZE)
     compressor = Compressor(policy, budget, interval, selection, compaction == "on", False, RECENT)
-    return floors_held(replay(loaded.model, text, BLOCK_SIZE, cache, compressor, on_logits), loaded.name)
+    return floors_held(replay(loaded.model, text, 1, cache, compressor, on_logits), loaded.name)
 
 
 def floors_control(loaded: Loaded, policy: TriAttention, text: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ from helpers.experiments import query_concentration
 from helpers.experiments.windows import windows
 from helpers.measuring import Trace
 from helpers.measuring.trace import Compression
-from helpers.models import load_reasoner, load_smollm2
+from helpers.models import load_smollm2
 from helpers.plots import compression, needles, queries
 from helpers.records import load_query_concentration
 from helpers.records.compass import load_compass
@@ -101,7 +101,9 @@ def test_predicted_logits_are_dots_and_a_line():
     for ax, panel, distances in zip(
         drawn(queries.predicted_logits([[1, 2], [1, 2, 3]], panels)), panels, ([1, 2], [1, 2, 3]), strict=True
     ):
-        assert line(ax, "measured, mean of real queries").tolist() == list(map(list, zip(distances, panel.measured)))
+        assert line(ax, "measured, mean of real queries").tolist() == list(
+            map(list, zip(distances, panel.measured, strict=True))
+        )
         assert line(ax, "the series says")[:, 1].tolist() == list(panel.series)
         assert ax.get_title(loc="left") == panel.title and ax.get_xscale() == "log"
 
