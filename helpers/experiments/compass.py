@@ -18,6 +18,7 @@ from helpers.experiments.sweep import calibrated
 from helpers.experiments.windows import windows
 from helpers.models.loading import Loaded, load_reasoner, load_smollm2
 from helpers.models.worksheets import make_worksheets
+from helpers.records.compass import SHEET_LINES, SHEET_SEED
 
 SENTENCE = "The keeper lit the lamp every night, and one night a whale came and sang"
 CALIBRATION = "english", 1, 1024  # text, windows, tokens of each
@@ -25,7 +26,7 @@ DISTANCES = (0, 1, *sorted([2**i for i in range(1, 14)] + [3 * 2**i for i in ran
 QUICK = math.radians(1)  # a band that turns by more per token is called quick here
 DOTS = 96  # real queries drawn around the mean
 DIGITS = 3
-SHEET_LINES, SHEET_SEED, SHEET_TOKENS = 8, 1, 16  # of the reasoner's worksheet
+SHEET_TOKENS = 16  # of the reasoner's worksheet whose keys are scored
 GRID_LAYER, GRID_HEAD, GRID_TOKENS = 10, 0, 12  # whose logits the tiles of the second wall run over
 
 

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from helpers.eviction.triattention import LEAST_TOKENS, TriAttention, turn_back
 from helpers.experiments.fidelity import Heard, listen
 from helpers.experiments.report import command_of, finish, new_parser, new_report
-from helpers.experiments.sweep import calibrated
+from helpers.experiments.sweep import N_LINES, calibrated
 from helpers.experiments.windows import RANDOM, windows
-from helpers.models.loading import Loaded, load_smollm2
+from helpers.models.loading import Loaded, gold_ids, load_reasoner, load_smollm2
+from helpers.models.worksheets import make_worksheets
 from helpers.records.texts import TEXTS
 
 KINDS = (*TEXTS, RANDOM)
@@ -28,6 +29,7 @@ PREDICTED = "english"  # the text whose logits are predicted, from its own means
 COUNT, LENGTH = 4, 1024
 BANDS = (2, 4, 8)  # how many of the strongest R is averaged over, beside all
 SINKS = 4  # a text's first tokens, which all others attend to in their own way
+SHEETS = ((3, True), (11, False))  # of the reasoner, seed and whether held out of its training: read, and the others
 NEXT = 256  # the last queries of a window, whose logits are measured: to every distance equally many
 
 
@@ -196,6 +198,15 @@ def of_reasoner() -> list[dict[str, Any]]:
     k_size = torch.ones_like(policy.q_abs_mean)
     means = Means(policy.q_mean, policy.q_abs_mean, k_size, k_size)
     return [line for line in summarize("reasoner", "worksheets", means) if line["by"] == "q"]
+
+
+def on_worksheets(count: int = 4) -> dict[str, Any]:
+    """As ``examine``, of the reasoner on worksheets; the others' means are of as many worksheets of its training."""
+    reasoner = load_reasoner()
+    own, others = (gold_ids(reasoner, make_worksheets(count, N_LINES, seed, held_out)) for seed, held_out in SHEETS)
+    omega = TriAttention.calibrate(reasoner.model, others).omega
+    heard = listen(reasoner.model, own)
+    return examine(heard, take_means(heard, omega), take_means(listen(reasoner.model, others), omega), omega)
 
 
 def _short(number: torch.Tensor) -> float:

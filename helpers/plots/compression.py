@@ -49,20 +49,27 @@ def held_over_time(trace: Trace) -> tuple[list[int], list[int]]:
     return tokens, blocks
 
 
-def sawtooth(runs: Mapping[str, tuple[Sequence[int], Sequence[int]]], prompt_length: int, right: int) -> Figure:
+def sawtooth(
+    runs: Mapping[str, tuple[Sequence[int], Sequence[int]]], prompt_length: int, right: int, title: str = ""
+) -> Figure:
     """Blocks held over tokens seen, one line per run; the first run's line is dashed.
 
     Args:
         runs: by name, tokens seen and blocks held, as ``held_over_time`` gives them.
-        prompt_length: where the thought begins.
+        prompt_length: where the thought begins; 0 where all is read.
         right: right end of the axis, in tokens.
+        title: what the picture says, where it says one thing.
     """
-    figure, ax = new_axes("tokens seen (prompt and thought)", "blocks held")
+    figure, ax = new_axes("tokens seen (prompt and thought)" if prompt_length else "tokens read", "blocks held")
+    if title:
+        ax.set_position((0.12, 0.15, 0.85, 0.73))
+        ax.set_title(title, fontsize=11)
     looks = zip(("--", "-", ":"), (GREY, BLUE, RED), strict=True)
     for (name, (tokens, blocks)), (style, colour) in zip(runs.items(), looks, strict=False):
         ax.plot(tokens, blocks, style, color=colour, linewidth=2, label=name)
         ax.plot(tokens[-1:], blocks[-1:], "o", color=colour)
-    ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
+    if prompt_length:
+        ax.axvspan(0, prompt_length, color=SKY, alpha=0.25, label="prompt")
     ax.set_xlim(0, 1.01 * right)
     ax.set_ylim(0, 1.2 * max(max(blocks) for _, blocks in runs.values()))
     ax.legend(loc="upper left", frameon=False, ncols=3)

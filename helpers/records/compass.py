@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from helpers.records.measured import Measured, read
 
+SHEET_LINES, SHEET_SEED = 8, 1  # the worksheet that the reasoner read
+
 
 class Head(NamedTuple):
     """One head, and the keys of a short text. Complex numbers are pairs, tokens go from the first to the last.

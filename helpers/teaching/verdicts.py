@@ -129,7 +129,7 @@ def _(tokens: int, bytes_ratio: float, slowdown: float) -> Verdict:
 
 @claim("A11", "TriAttention scores keys from geometry before RoPE, without attention weights.", SMOLLM2)
 def _(relative_error: float, needs_weights: bool) -> Verdict:
-    why = f"our score is the definition to within {relative_error:.0e}, and asks for no attention weight"
+    why = f"equal to our writing of the definition, to within {relative_error:.0e}; no attention weight is asked for"
     return _verdict(relative_error < 1e-4 and not needs_weights), why
 
 

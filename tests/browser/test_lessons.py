@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from helpers.arithmetic.plan_report import report
 from helpers.eviction import TriAttention
-from helpers.models import gold_ids, load_reasoner, make_worksheets
+from helpers.experiments.windows import windows
+from helpers.models import gold_ids, load_reasoner, load_smollm2, make_worksheets
 from helpers.teaching import journal
 from helpers.teaching.journal import Journal
 from helpers.teaching.quiz import QUESTIONS
-from helpers.widgets import blocks, memory, own_plan, planner
+from helpers.widgets import blocks, floors, memory, own_plan, planner
 from helpers.widgets.compression import N_SHEETS, compression_frame
 from helpers.widgets.living.attention_words import attend, verdict
 from helpers.widgets.living.shared_heads import count
@@ -40,7 +41,7 @@ ARGUMENTS = {
 # --- A control, and what its caption must say ------------------------------------------------------------------------
 @cache
 def calibrated():
-    """The scores of lesson 09, calibrated as it does it."""
+    """The reasoner's scores."""
     reasoner = load_reasoner()
     texts = gold_ids(reasoner, make_worksheets(32, 40, 11, held_out=False))
     return TriAttention.calibrate(reasoner.model, texts)
@@ -50,13 +51,35 @@ def compression_of(**values):
     return compression_frame(calibrated(), **values)
 
 
+@cache
+def reading():
+    """What lesson 09's control reads, under which scores: SmolLM2, its policy, the text."""
+    loaded = load_smollm2()
+    policy = TriAttention.calibrate(loaded.model, windows(loaded, "course", 1, 512))
+    return loaded, policy, windows(loaded, "english", 1, 384)
+
+
+def floors_of(**values):
+    return floors.floors_frame(*reading(), **values)
+
+
 def run_worksheets(cell, move, picture_too):
+    """As ``press_after``, the button that runs worksheets."""
+    return press_after(cell, move, f"run {N_SHEETS} worksheets")
+
+
+def read_a_text(cell, move, picture_too):
+    """As ``press_after``, the button that reads a text."""
+    return press_after(cell, move, "read 384 tokens")
+
+
+def press_after(cell, move, name):
     """Move a control, see that nothing is drawn yet, press the button; milliseconds until the caption is there."""
     before = jupyter.caption(cell)
     move()
     cell.page.wait_for_timeout(100)
     assert jupyter.caption(cell) == before
-    press = cell.get_by_role("button", name=f"run {N_SHEETS} worksheets").click
+    press = cell.get_by_role("button", name=name).click
     time = jupyter.turn(cell, press, picture_too=False, redraw=PATIENCE)
     done = cell.locator(".widget-hprogress, .jupyter-widget-hprogress").locator(".progress-bar")
     assert "100%" in done.get_attribute("style")
@@ -112,7 +135,8 @@ CONTROLS = [
     Control("03", ("tokens",), memory.models_frame),
     Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
     Control("06", ("prompt",), blocks.pool_frame, ("slider",)),
-    Control("09", ("budget",), compression_of, how=SLOW),
+    Control("09", ("budget",), floors_of, how=SLOW | {"turn": read_a_text}),
+    Control("10", ("budget",), compression_of, how=SLOW),
     PLAN,
 ]
 

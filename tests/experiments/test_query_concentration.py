@@ -1,7 +1,6 @@
 """R and predicted logits: each step against its definition written out, on the reasoner; then what the record says."""
 
 import cmath
-import io
 import json
 import statistics
 
@@ -12,7 +11,6 @@ from helpers.eviction import TriAttention
 from helpers.experiments import query_concentration as experiment
 from helpers.experiments.fidelity import listen
 from helpers.models import load_reasoner
-from helpers.plots.queries import Prediction, predicted_logits
 from helpers.records import load_query_concentration
 
 NEXT, SINKS = 24, 4
@@ -186,14 +184,3 @@ def test_single_queries_follow_the_series_less_and_keys_are_told_apart_by_the_me
     single, keys = flat(record, "single"), flat(record, "keys")
     assert 0.7 < statistics.fmean(single) < 0.85 < statistics.fmean(keys)
     assert sum(r > 0.5 for r in single) / 270 > 0.8
-
-
-# --- The picture -----------------------------------------------------------------------------------------------------
-def test_each_head_has_a_panel_with_three_curves(record):
-    panels = [Prediction(curves.measured, curves.own, curves.others, curves.name) for curves in record.curves]
-    figure = predicted_logits(record.distances, panels)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["best", "median", "worst"]
-    for ax, panel in zip(figure.axes, panels, strict=True):
-        assert [tuple(line.get_ydata()) for line in ax.lines] == [panel.measured, panel.own, panel.others]
-        assert tuple(ax.lines[0].get_xdata()) == record.distances and ax.get_xscale() == "log"

@@ -15,6 +15,7 @@ SAYS = {
     "02_grouped_query_attention.ipynb": ("PyTorch says the same: True", ["Llama"]),
     "07_the_90_percent_eviction_trap.ipynb": ("one block table; with floors of their own they would need", ["Llama"]),
     "08_the_two_walls.ipynb": ("rows shuffled", ["Llama"]),
+    "09_triattention.ipynb": ("the same to a millionth: True", ["Llama"]),
 }
 CASES = {lesson: SAYS.get(lesson, ("", ["Llama"])) for lesson in LESSONS}
 RUNS = [(lesson, family) for lesson, (_, families) in CASES.items() for family in families]

@@ -28,12 +28,12 @@ check_turned_key = Number(2 * 3 * math.cos(math.radians(45 * (7 - 3))), "units")
     "180 is the angle between them; the product is the lengths times its cosine.": 180,
 }
 
-# Blocks of 16 right after a compression: prompt 100, budget 1,000, interval 128.
-check_blocks_after = Number(blocks_for(1_100, 16), "blocks") | {
-    "the last block is not full, and it is held all the same: round up.": 1_100 // 16,
+# Floors of 16 right after a compression: prompt 100, budget 1,000, interval 128.
+check_blocks_after = Number(blocks_for(1_100, 16), "floors") | {
+    "the last floor is not full, and it is held all the same: round up.": 1_100 // 16,
     "the prompt is kept on top of the budget.": blocks_for(1_000, 16),
     "that is right before it.": blocks_for(1_228, 16),
-    "those are rows; a block has room for 16.": 1_100,
+    "those are rows; a floor has room for 16.": 1_100,
     "prompt and thought follow each other without a gap: round up once.": blocks_for(100, 16) + blocks_for(1_000, 16),
 }
 
