@@ -2,6 +2,7 @@
 # make notebooks  run every lesson again and tidy it       make quick      the tests that take no lesson and no browser
 # make labs       run the labs, write the students' copies make sweep      every policy on the reasoner, as data
 # make bench      how quick the memory system is           make hub        the course for a room of people
+# make site       the course as pages that need no kernel, in build/site/html
 # make test-hub   tries that hub with LEARNERS at once     make clean      remove the environments
 # make lab-vllm   lab 7, with vLLM in an environment of its own            make test-vllm     runs that lab on it
 # make lab-kvpress  lab 8, with NVIDIA's KVPress in one of its own         make test-kvpress  runs that lab on it

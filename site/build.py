@@ -41,6 +41,7 @@ def build(target: Path) -> Path:
     sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2", "-c", HERE]
     subprocess.run([*map(str, sphinx), str(source), str(html)], check=True)
     slim(html)
+    mend(html)
     (html / "404.html").write_text(not_found(), encoding="utf-8")
     (html / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with an underscore
     return html
@@ -95,6 +96,13 @@ def slim(html: Path) -> None:
             path.unlink()
     for name in (".doctrees", "_sources"):
         shutil.rmtree(html / name, ignore_errors=True)
+
+
+def mend(html: Path) -> None:
+    """A caption that Sphinx calls a heading says of which level, which a screen reader needs."""
+    for page in html.rglob("*.html"):
+        text = page.read_text("utf-8")
+        page.write_text(text.replace('role="heading">', 'role="heading" aria-level="2">'), "utf-8")
 
 
 def not_found() -> str:

@@ -24,7 +24,7 @@ def entries() -> dict[str, str]:
 
 def anchor(words: str) -> str:
     """The id of an entry."""
-    return "term-" + re.sub(r"\W+", "-", words.split(",")[0].strip("`* ").lower()).strip("-")
+    return "term-" + re.sub(r"[\W_]+", "-", words.split(",")[0].strip("`* ").lower()).strip("-")
 
 
 def write_glossary(source: Path) -> None:

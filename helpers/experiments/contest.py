@@ -10,7 +10,7 @@ from helpers.measuring.comparisons import Answers
 from helpers.models.loading import Loaded
 from helpers.models.worksheets import make_worksheets
 
-N_LINES, INTERVAL = 40, 32  # as in lesson 09
+N_LINES, INTERVAL = 40, 32  # as in lesson 10
 
 
 @dataclass(frozen=True)

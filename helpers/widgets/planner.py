@@ -1,4 +1,4 @@
-"""The control of lesson 03: a planner for one machine. Does it fit, and is it usable?"""
+"""The control of lesson 04: a planner for one machine. Does it fit, and is it usable?"""
 
 from __future__ import annotations
 
