@@ -39,6 +39,7 @@ def cells_of_requests(
     ax.axvline(cells, color=RED, linestyle="--", linewidth=2, label=f"reserved: {cells:,}")
     ax.set_xlim(0, cells * 1.02)
     ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)  # beside a small number a tick reads as a minus
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="center", bbox_to_anchor=(0.6, 0.5), frameon=False)
     return figure

@@ -21,7 +21,7 @@ def show_requests(names: Sequence[str], answers: Sequence[Answer], cells: int) -
     told = "; ".join(f"{name}: {f} found, {r} read" for name, f, r in zip(names, found, read, strict=True))
     caption = (
         f"Figure: a bar for each request to llama.cpp with SmolLM2, in tokens, in a slot of {cells:,} cells. {told}; "
-        f"{written[0]} written each. What is white to the right is reserved and empty."
+        f"{written[0]} written each. What is to the right of a bar is reserved and empty."
     )
     show(cells_of_requests(names, found, read, written, cells), caption)
 
