@@ -252,7 +252,7 @@ FINDINGS = (
             f"{_OPTIONS}; {KV_CACHE}"),
     Finding("llama.cpp", "flags",
             "Those that a plan gives stand in the list of options. Beside them: --context-shift, --keep, "
-            "--cache-reuse, --kv-unified, --cache-idle-slots.",
+            "--cache-reuse, --kv-unified, --cache-idle-slots, --ubatch-size (512).",
             f"{_OPTIONS}; {LLAMA_CPP}"),
     Finding("transformers", "flags",
             "ContinuousBatchingConfig: page_size (256), num_blocks, max_batch_tokens, allow_block_sharing, "

@@ -53,6 +53,8 @@ class LlamaCpp(Engine):
         unified: True for one cache that all sequences share, False for one each.
         flash_attention: None leaves it to llama.cpp, which uses it where it can. A quantized V needs it. It reads fp32
             rows as fp16: for a comparison in float32 say False.
+        keep: None ends a sequence that is full. A number lets it go on without its oldest tokens, those after the first
+            ``keep`` (``--context-shift`` with ``--keep``).
 
     Raises:
         ValueError: in one line, if there is no such file, it is no GGUF, or an argument cannot be.
@@ -66,6 +68,7 @@ class LlamaCpp(Engine):
         sequences: int = 1,
         unified: bool = False,
         flash_attention: bool | None = None,
+        keep: int | None = None,
     ) -> None:
         _require_gguf(Path(model_path))
         if flash_attention is False and split_format(kv_format)[1].startswith("q"):
@@ -77,6 +80,7 @@ class LlamaCpp(Engine):
             "sequences": require_count("sequences", sequences, least=1),
             "unified": unified,
             "flash_attention": FLASH_ATTENTION[flash_attention],
+            "keep": None if keep is None else require_count("keep", keep, least=0),
             "key": secrets.token_hex(),
         }
         self._process: subprocess.Popen[str] | None = None
@@ -118,7 +122,7 @@ class LlamaCpp(Engine):
             return {}
         return json.loads(process.stdout.readline() or "{}")
 
-    def ask(self, prompt: Prompt, max_tokens: int = 128, top: int = 0) -> Answer:
+    def ask(self, prompt: Prompt, max_tokens: int = 128, top: int = 0, past_the_end: bool = False) -> Answer:
         """Answer a prompt greedily; rows that the prompt before left and that begin alike are used again.
 
         Args:
@@ -126,6 +130,7 @@ class LlamaCpp(Engine):
                 hold a chat template.
             max_tokens: 1 or more. The answer ends earlier where its sequence has no cell left.
             top: how many of the likeliest tokens to tell for each place, in ``likeliest``.
+            past_the_end: go on after the token that ends an answer, so that its length is known beforehand.
 
         Raises:
             ValueError: in llama.cpp's words, if it refuses the prompt.
@@ -140,6 +145,7 @@ class LlamaCpp(Engine):
             "temperature": 0,
             "return_tokens": True,
             "n_probs": require_count("top", top, least=0),
+            "ignore_eos": past_the_end,
         }
         answer = _read_answer(self._post("/completion", request))
         self._figures = replace(self._figures, decode_speed=answer.decode_speed)

@@ -44,6 +44,7 @@ def start(options: dict[str, Any]) -> Any:
     params.flash_attn_type = getattr(
         xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{options['flash_attention']}"
     )
+    params.ctx_shift, params.n_keep = options["keep"] is not None, options["keep"] or 0
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [options["key"]]
     params.verbosity = 4  # the least at which it tells its sizes
     params.fit_params = False  # it would read the model twice, and may change what was asked for
