@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -27,6 +26,7 @@ LOOKS = {
     "process": (PURPLE, ""),
 }
 PALE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}  # under words that stand on a bar
+ROOM_FOR_WORDS = 0.25  # share of the picture's width that a sum beside its bar may take
 NARROW = 0.13  # share of the picture's width below which a bar has no room for its size
 
 
@@ -39,7 +39,8 @@ def three_terms(
     """One stacked horizontal bar per stage of a run or per plan: what memory is made of.
 
     Args:
-        stages: by name, from top to bottom: bytes by term; the terms are keys of ``LOOKS``.
+        stages: by name, from top to bottom: bytes by term; the terms are keys of ``LOOKS``. A row may have
+            none.
         title: the message, in a sentence.
         xlabel: what is stacked.
         limit: bytes that there are; a dashed line shows them.
@@ -48,8 +49,10 @@ def three_terms(
     totals = [sum(terms.values()) for terms in stages.values()]
     right = 1.25 * max([*totals, limit or 0])
     for row, (terms, total) in enumerate(zip(stages.values(), totals, strict=True)):
-        band = format_band(total - terms.get("more overhead", 0), total)
-        ax.text(total, row, f" {band}", va="center", fontweight="bold", bbox=PALE, zorder=3)
+        if terms:
+            band = format_band(total - terms.get("more overhead", 0), total)
+            hides = limit is not None and total < limit < total + ROOM_FOR_WORDS * right
+            ax.text(limit if hides else total, row, f" {band}", va="center", fontweight="bold")
         if len(terms) > 1:
             _write_sizes(ax, row, terms, least=NARROW * right)
     if limit is not None:
@@ -91,18 +94,18 @@ def answers_over_values(values: Sequence[int], right: Sequence[int], count: int,
     for place, one in zip(places, right, strict=True):
         low, high = (count * share for share in share_interval([True] * one + [False] * (count - one)))
         ax.plot([place, place], [low, high], color=BLUE, linewidth=2, label="95% interval" if place == 0 else "_")
-        ax.annotate(f"{one}", (place, one), xytext=(12, -4), textcoords="offset points", fontweight="bold")
+        ax.annotate(f"{one}", (place, one), xytext=(0, 10), textcoords="offset points", fontweight="bold", ha="center")
     ax.plot(places, right, "o", color=BLUE, markersize=10, label="weights rounded")
-    ax.set_xticks(places, [f"{value}\n({bits_for(value)} bits)" for value in values])
+    ax.set_xticks(places, [f"{value}\n{whole_bits(value)}" for value in values])
     ax.set_xlim(-0.5, len(values) - 0.3)
-    ax.set_ylim(-0.06 * count, 1.12 * count)
+    ax.set_ylim(-0.06 * count, 1.15 * count)
     ax.legend(loc="lower left", frameon=False)
     return figure
 
 
-def bits_for(values: int) -> str:
-    """Bits that tell so many values apart, to a tenth: whole ones where a format has them."""
-    return f"{math.log2(values + 1):.3g}" if (values + 1).bit_count() == 1 else f"{math.log2(values):.1f}"
+def whole_bits(values: int) -> str:
+    """The bits that so many values take, if they and one more are all that these bits can say."""
+    return f"({values.bit_length()} bits)" if (values + 1).bit_count() == 1 else ""
 
 
 def plan(

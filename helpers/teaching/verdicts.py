@@ -176,7 +176,7 @@ def _(smallest: int, largest: int, process: int) -> Verdict:
     moved = (
         f"one engine's compute buffer alone goes from {smallest / MiB:.0f} to {largest / MiB:.0f} MiB, by its settings"
     )
-    why = f"{moved}; a notebook holds {process / GiB:.2f} GiB; calculators assume 0.5 to 1.5, measured by nobody"
+    why = f"{moved}; a notebook holds {process / GiB:.2f} GiB; calculators assume 0.5 to 1.5"
     return (HOLDS if fixed else OPEN), why
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from helpers.arithmetic.catalog import GB, WEIGHT_BITS, GiB, find_card, find_model
-from helpers.arithmetic.footprint import KVShape, MemoryBudget, format_band, weights_bytes
+from helpers.arithmetic.footprint import KVShape, MemoryBudget, format_band, format_bytes, weights_bytes
 from helpers.arithmetic.plan import FITS, OVERHEAD, PERHAPS, TOO_LARGE
 from helpers.plots import budget
 from helpers.widgets.page import Frame, choice, control
 
+NONE = "none"
 # One request that asks for four answers: four sequences.
 MODEL, WEIGHT_FORMAT, CARD, TOKENS, SEQUENCES = "Llama-3.1-8B", "q4_k_m", "L4", 32_768, 4
 _CONFIG = find_model(MODEL).config
@@ -32,7 +33,7 @@ def _as_gb(plan: MemoryBudget) -> MemoryBudget:
 
 
 MISTAKES: dict[str, Callable[[MemoryBudget], MemoryBudget]] = {
-    "none": lambda plan: plan,
+    NONE: lambda plan: plan,
     "GB taken for GiB": _as_gb,
     "query heads for KV heads": lambda plan: replace(plan, cache_per_sequence=_GROUP * plan.cache_per_sequence),
     "keys without values": lambda plan: replace(plan, cache_per_sequence=plan.cache_per_sequence / 2),
@@ -57,14 +58,17 @@ def fit(mistake: str) -> str:
 
 def mistake_frame(mistake: str) -> Frame:
     """The plan, worked out rightly above and with a mistake below, against the card."""
-    rows = {"worked out rightly": _terms("none"), "with the mistake": _terms(mistake)}
+    made = mistake != NONE
+    rows = {"worked out rightly": _terms(NONE), "with a mistake": _terms(mistake) if made else {}}
     memory = find_card(CARD).driver_memory
-    figure = budget.three_terms(rows, title=f"The mistake: {mistake}", xlabel=f"memory, {CARD}", limit=memory)
+    title = f"The mistake: {mistake}" if made else "Which mistake makes which number?"
+    figure = budget.three_terms(rows, title=title, xlabel=f"memory, {CARD}", limit=memory)
     caption = (
-        f"Figure: stacked horizontal bars, the plan worked out rightly and with a mistake ({mistake}). Rightly it "
-        f"needs {format_band(*totals('none'))}, and {fit('none')}; with the mistake {format_band(*totals(mistake))}, "
-        f"and {fit(mistake)}."
+        f"Figure: stacked horizontal bars against the {format_bytes(memory)} that an {CARD} shows. Worked out rightly "
+        f"the plan needs {format_band(*totals(NONE))}, and {fit(NONE)}."
     )
+    if made:
+        caption += f" With one mistake, {mistake}, it needs {format_band(*totals(mistake))}, and {fit(mistake)}."
     return figure, caption
 
 
@@ -80,4 +84,4 @@ def _terms(mistake: str) -> dict[str, float]:
 
 def mistake_control() -> None:
     """Show the plan with a mistake to be chosen."""
-    control(mistake_frame, mistake=choice("mistake", MISTAKES, "none"))
+    control(mistake_frame, mistake=choice("mistake", MISTAKES, NONE))

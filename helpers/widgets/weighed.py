@@ -13,7 +13,7 @@ def show_file_and_process(engine: Weighed) -> None:
     file, held = format_bytes(engine.file), format_bytes(engine.held)
     rows = {"the model's file": {"file": engine.file}, "the engine, ready": {"process": engine.held}}
     show(
-        budget.three_terms(rows, title=f"A file of {file} needs {held} to run", xlabel="bytes"),
+        budget.three_terms(rows, title=f"A file of {file} needs {held} to run", xlabel="size"),
         f"Figure: two horizontal bars. SmolLM2's file has {file}. llama.cpp, which has loaded it and is ready for "
         f"{engine.figures.room.tokens:,} tokens, holds {held}, measured on the machine that ran this page.",
     )
