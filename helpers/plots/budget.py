@@ -47,7 +47,7 @@ def three_terms(
     """
     figure, ax = _stacked_rows(xlabel, stages, left=0.24)
     totals = [sum(terms.values()) for terms in stages.values()]
-    right = 1.25 * max([*totals, limit or 0])
+    right = 1.3 * max([*totals, limit or 0])
     for row, (terms, total) in enumerate(zip(stages.values(), totals, strict=True)):
         if terms:
             band = format_band(total - terms.get("more overhead", 0), total)
@@ -94,7 +94,7 @@ def answers_over_values(values: Sequence[int], right: Sequence[int], count: int,
     for place, one in zip(places, right, strict=True):
         low, high = (count * share for share in share_interval([True] * one + [False] * (count - one)))
         ax.plot([place, place], [low, high], color=BLUE, linewidth=2, label="95% interval" if place == 0 else "_")
-        ax.annotate(f"{one}", (place, one), xytext=(0, 10), textcoords="offset points", fontweight="bold", ha="center")
+        ax.annotate(f"{one}", (place, one), xytext=(11, 6), textcoords="offset points", fontweight="bold")
     ax.plot(places, right, "o", color=BLUE, markersize=10, label="weights rounded")
     ax.set_xticks(places, [f"{value}\n{whole_bits(value)}" for value in values])
     ax.set_xlim(-0.5, len(values) - 0.3)
