@@ -114,3 +114,9 @@ def pick_dtype(device: str) -> torch.dtype:
 def free_memory(device: str) -> int:
     """Bytes that a program can still get on the device; on a CPU or Apple chip, of main memory."""
     return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+
+
+def held_memory(device: str | torch.device) -> int:
+    """Bytes that this process holds: resident in main memory, and, where ``device`` is a GPU, in tensors there."""
+    on_gpu = torch.cuda.memory_allocated(device) if is_cuda(device) else 0
+    return psutil.Process().memory_info().rss + on_gpu

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from helpers.arithmetic.footprint import format_bytes
-from helpers.plots.canvas import BLUE, GREEN, GREY, LIMIT, ORANGE, RED, SKY, bytes_axis, new_axes
+from helpers.arithmetic.footprint import format_band, format_bytes
+from helpers.measuring.comparisons import share_interval
+from helpers.plots.canvas import BLUE, GREEN, GREY, LIMIT, ORANGE, PURPLE, RED, SKY, bytes_axis, new_axes
 
 # One look per term: colour and hatch, so that they differ in grey too.
 LOOKS = {
@@ -19,43 +20,92 @@ LOOKS = {
     "shared prefix": (BLUE, "xx"),
     "KV cache": (SKY, "//"),
     "more overhead": (GREY, "\\\\"),
+    "the program": (GREY, ""),
+    "compute buffer": (GREY, "xx"),
+    "file": (ORANGE, ""),
+    "process": (PURPLE, ""),
 }
+PALE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}  # under words that stand on a bar
+ROOM_FOR_WORDS = 0.25  # share of the picture's width that a sum beside its bar may take
+NARROW = 0.13  # share of the picture's width below which a bar has no room for its size
 
 
-def three_terms(stages: dict[str, dict[str, float]]) -> Figure:
-    """One stacked horizontal bar per stage of a run: what the memory of a process is made of.
+def three_terms(
+    stages: dict[str, dict[str, float]],
+    title: str = "",
+    xlabel: str = "memory of the process",
+    limit: float | None = None,
+) -> Figure:
+    """One stacked horizontal bar per stage of a run or per plan: what memory is made of.
 
     Args:
-        stages: by name, from top to bottom: bytes by term; the terms are keys of ``LOOKS``.
+        stages: by name, from top to bottom: bytes by term; the terms are keys of ``LOOKS``. A row may have
+            none.
+        title: the message, in a sentence.
+        xlabel: what is stacked.
+        limit: bytes that there are; a dashed line shows them.
     """
-    figure, ax = _stacked_rows("memory of this process", stages, left=0.24)
+    figure, ax = _stacked_rows(xlabel, stages, left=0.24)
     totals = [sum(terms.values()) for terms in stages.values()]
-    for row, total in enumerate(totals):
-        ax.text(total, row, f" {format_bytes(total)}", va="center")
-    ax.set_xlim(0, 1.2 * max(totals))
-    bytes_axis(ax.xaxis, 1.2 * max(totals))
-    ax.legend(loc="upper left", frameon=False, ncols=4)
+    right = 1.3 * max([*totals, limit or 0])
+    for row, (terms, total) in enumerate(zip(stages.values(), totals, strict=True)):
+        if terms:
+            band = format_band(total - terms.get("more overhead", 0), total)
+            hides = limit is not None and total < limit < total + ROOM_FOR_WORDS * right
+            ax.text(limit if hides else total, row, f" {band}", va="center", fontweight="bold")
+        if len(terms) > 1:
+            _write_sizes(ax, row, terms, least=NARROW * right)
+    if limit is not None:
+        ax.plot([limit, limit], [-0.5, len(stages) - 0.5], **LIMIT | {"label": f"{format_bytes(limit)}"})
+    ax.set_xlim(0, right)
+    bytes_axis(ax.xaxis, right)
+    if limit is not None or any(len(terms) > 1 for terms in stages.values()):
+        ax.legend(loc="upper left", frameon=False, ncols=5, fontsize=9, columnspacing=1.0, handlelength=1.5)
+    if title:
+        figure.text(0.02, 0.93, title, fontsize=12)
+        ax.set_position((0.24, 0.15, 0.73, 0.73))
     return figure
 
 
-def answers_over_bits(bits: Sequence[float], right: Sequence[int], count: int, whole: int) -> Figure:
-    """Worksheets answered rightly over bits per weight, with the model's own result as a dashed line.
+def _write_sizes(ax: Axes, row: float, terms: dict[str, float], least: float) -> None:
+    """The size of each term of a row in the middle of its bar, if that has room for it."""
+    left = 0.0
+    for value in terms.values():
+        if value >= least:
+            ax.text(left + value / 2, row, format_bytes(value), ha="center", va="center", fontsize=9, bbox=PALE)
+        left += value
+
+
+def answers_over_values(values: Sequence[int], right: Sequence[int], count: int, whole: int, title: str = "") -> Figure:
+    """Worksheets answered rightly over the values that a weight may take, each with its 95% interval.
 
     Args:
-        bits: bits per weight, scales included.
-        right: right answers at each of ``bits``.
+        values: how many values a weight may take, the most first.
+        right: right answers at each of ``values``.
         count: worksheets asked.
         whole: right answers with the weights as they are.
+        title: the message, in a sentence.
     """
-    figure, ax = new_axes("bits per weight, scales included", f"right answers of {count}")
-    ax.axhline(whole, color=GREY, linestyle="--", linewidth=1.2, label="weights as trained, 32 bits")
-    ax.plot(bits, right, "o-", color=BLUE, markersize=9, label="weights rounded")
-    for x, y in zip(bits, right, strict=True):
-        ax.annotate(f"{y}", (x, y), xytext=(0, -16 if y > count / 2 else 9), textcoords="offset points", ha="center")
-    ax.set_xlim(2, 9)
-    ax.set_ylim(-0.06 * count, 1.1 * count)
-    ax.legend(loc="center right", frameon=False)
+    figure, ax = new_axes("values that a weight may take in its group of 32", f"right answers of {count}")
+    ax.set_position((0.12, 0.22, 0.85, 0.65))
+    figure.text(0.02, 0.93, title, fontsize=12)
+    places = range(len(values))
+    ax.axhline(whole, color=GREY, linestyle="--", linewidth=1.2, label="weights as trained")
+    for place, one in zip(places, right, strict=True):
+        low, high = (count * share for share in share_interval([True] * one + [False] * (count - one)))
+        ax.plot([place, place], [low, high], color=BLUE, linewidth=2, label="95% interval" if place == 0 else "_")
+        ax.annotate(f"{one}", (place, one), xytext=(11, 6), textcoords="offset points", fontweight="bold")
+    ax.plot(places, right, "o", color=BLUE, markersize=10, label="weights rounded")
+    ax.set_xticks(places, [f"{value}\n{whole_bits(value)}" for value in values])
+    ax.set_xlim(-0.5, len(values) - 0.3)
+    ax.set_ylim(-0.06 * count, 1.15 * count)
+    ax.legend(loc="lower left", frameon=False)
     return figure
+
+
+def whole_bits(values: int) -> str:
+    """The bits that so many values take, if they and one more are all that these bits can say."""
+    return f"({values.bit_length()} bits)" if (values + 1).bit_count() == 1 else ""
 
 
 def plan(

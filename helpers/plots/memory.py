@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.arithmetic.catalog import GiB
-from helpers.arithmetic.footprint import format_bytes
 from helpers.plots.canvas import BLUE, GREY, LIMIT, ORANGE, RED, SKY, bytes_axis, new_axes
 
 RUN_LOOKS = (
@@ -39,18 +38,6 @@ def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
     ax.set_ylim(0, 1.3 * max([1, *predicted, *measured]))
     bytes_axis(ax.yaxis, max([*predicted, *measured]))
     ax.legend(loc="upper right", frameon=False, ncols=2)
-    return figure
-
-
-def bytes_by_model(names: Sequence[str], values: Sequence[float]) -> Figure:
-    """One horizontal bar per model, with its bytes written out at the end of the bar."""
-    figure, ax = new_axes("KV cache of one sequence", "", left=0.2)
-    bars = ax.barh(list(names), list(values), color=SKY, edgecolor=BLUE)
-    ax.bar_label(bars, [f" {format_bytes(value)}" for value in values])
-    ax.invert_yaxis()
-    ax.margins(x=0.15)
-    ax.grid(visible=False)
-    bytes_axis(ax.xaxis, max(values))
     return figure
 
 

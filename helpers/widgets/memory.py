@@ -1,8 +1,8 @@
-"""Controls of the arithmetic lessons: the memory wall of one card, and the cache of each of their models."""
+"""A control of the arithmetic lessons: the memory wall of one card."""
 
 from __future__ import annotations
 
-from helpers.arithmetic.catalog import CARDS, IN_LESSONS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
+from helpers.arithmetic.catalog import CARDS, KV_LAYOUTS, MODELS, GiB, find_card, find_model
 from helpers.arithmetic.footprint import KVShape, MemoryBudget, format_bytes, max_tokens, weights_bytes
 from helpers.plots import memory
 from helpers.widgets.page import POWERS, Frame, choice, control, slider
@@ -41,21 +41,3 @@ def wall_control() -> None:
         context=slider("context", POWERS, 32_768),
         sequences=slider("sequences", range(1, 33), 1),
     )
-
-
-def models_frame(kv_format: str, tokens: int) -> Frame:
-    """The KV cache of each of the lessons' models after the same number of tokens, the biggest first."""
-    shapes = {name: KVShape.from_config(find_model(name).config) for name in IN_LESSONS}
-    sizes = {name: shape.bytes(tokens, kv_format=kv_format) for name, shape in shapes.items()}
-    names = sorted(sizes, key=sizes.__getitem__, reverse=True)
-    caption = (
-        f"Figure: horizontal bars, one per model: bytes in the KV cache after {tokens:,} tokens stored as {kv_format}. "
-        f"From {format_bytes(sizes[names[-1]])} ({names[-1]}) to {format_bytes(sizes[names[0]])} ({names[0]})."
-    )
-    return memory.bytes_by_model(names, [sizes[name] for name in names]), caption
-
-
-def models_control() -> None:
-    """Show the KV cache of every one of the lessons' models, with its controls: KV format and tokens."""
-    tokens = slider("tokens", POWERS, 32_768)
-    control(models_frame, kv_format=choice("KV format", KV_LAYOUTS, "fp16"), tokens=tokens)

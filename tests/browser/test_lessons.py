@@ -17,7 +17,7 @@ from helpers.models import gold_ids, load_reasoner, load_smollm2, make_worksheet
 from helpers.teaching import journal
 from helpers.teaching.journal import Journal
 from helpers.teaching.quiz import QUESTIONS
-from helpers.widgets import blocks, floors, memory, own_plan, planner
+from helpers.widgets import blocks, floors, memory, mistakes, own_plan, planner
 from helpers.widgets.compression import N_SHEETS, compression_frame
 from helpers.widgets.living.attention_words import attend, verdict
 from helpers.widgets.living.shared_heads import count
@@ -132,8 +132,8 @@ SLOW = {"turn": run_worksheets, "n_steps": 10}
 PLAN = Control("12", ("context",), own_plan.home_frame, ENDS)
 CONTROLS = [
     Control("01", ("sequences",), memory.wall_frame, ("dropdown",)),
-    Control("03", ("tokens",), memory.models_frame),
-    Control("03", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
+    Control("03", ("mistake",), mistakes.mistake_frame, ("dropdown",)),
+    Control("04", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
     Control("06", ("prompt",), blocks.pool_frame, ("slider",)),
     Control("09", ("budget",), floors_of, how=SLOW | {"turn": read_a_text}),
     Control("10", ("budget",), compression_of, how=SLOW),

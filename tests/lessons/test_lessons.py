@@ -3,8 +3,7 @@
 from itertools import permutations
 from math import isclose
 
-from helpers.arithmetic import MODELS, GiB, KVShape, find_card, format_bytes, max_tokens, weights_bytes
-from helpers.arithmetic.catalog import IN_LESSONS
+from helpers.arithmetic import MODELS, GiB, KVShape, find_card, max_tokens, weights_bytes
 from helpers.widgets.living.attention_words import START, AttentionWords, attend
 from tests.house.notebooks import lesson_text
 
@@ -15,25 +14,6 @@ CARD = find_card("RTX 4090").memory
 def longest(model, weight_format, sequences=1, kv_format="fp16"):
     free = CARD - OVERHEAD - weights_bytes(MODELS[model].n_params, weight_format)
     return max_tokens(free, KVShape.from_config(MODELS[model].config), sequences, kv_format)
-
-
-def sizes(tokens, kv_format="fp16"):
-    shapes = {name: KVShape.from_config(MODELS[name].config) for name in IN_LESSONS}
-    return {name: shape.bytes(tokens, kv_format=kv_format) for name, shape in shapes.items()}
-
-
-def test_lesson_03_question_1_on_models():
-    short, long = sizes(1_024), sizes(32_768)
-    almost = [n for n in IN_LESSONS if 0.95 * short["Llama-2-7B"] < short[n] < short["Llama-2-7B"]]
-    assert [n for n in almost if long[n] < long["Llama-2-7B"] / 5] == ["Gemma-3-27B"]
-    for size in (short["Gemma-3-27B"], long["Gemma-3-27B"], long["Llama-2-7B"]):
-        assert format_bytes(size).split()[0] in lesson_text("03")
-
-
-def test_lesson_03_question_2_on_models():
-    formats = ("fp16", "fp8_e4m3", "q8_0", "q5_0", "q4_0", "nvfp4")
-    less = [f for f in formats if sizes(4_096, f)["Llama-3.1-70B"] < sizes(4_096)["Llama-3.1-8B"]]
-    assert less == ["q5_0", "q4_0", "nvfp4"]
 
 
 def test_lesson_01_question_1():

@@ -55,3 +55,10 @@ def test_the_busiest_part_is_what_takes_the_time():
     assert parts["parts"][0][0] == "aten::mm"
     assert parts["parts"] == sorted(parts["parts"], key=lambda part: -part[1])
     assert parts["seconds"] >= sum(seconds for _, seconds in parts["parts"]) * 0.999
+
+
+def test_a_process_holds_what_lies_in_main_memory_and_on_a_gpu(monkeypatch):
+    before = device.held_memory("cpu")
+    assert before > 10 * 2**20
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2**50)
+    assert device.held_memory("cpu") < 2**50 < device.held_memory("cuda")

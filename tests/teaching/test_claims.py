@@ -43,10 +43,15 @@ CASES = {
     "A14": ({"kept": 3, "total": 20, "capacity": 24}, HOLDS, {"total": 25}, FAILS),
     "A15": ({"blocks_freed": 5, "needs_weights": False, "order_kept": True}, HOLDS, {"blocks_freed": 0}, IN_PART),
     "B1": ({"weights": 42.5e9, "cache": 42.95e9}, HOLDS, {"cache": 21e9}, IN_PART),
-    "B2": ({"measured": 1}, OPEN, {}, OPEN),
+    "B2": (
+        {"smallest": 16, "largest": 168, "process": 45 * 10**7},
+        OPEN,
+        {"largest": 16, "process": 75 * 10**7},
+        HOLDS,
+    ),
     "B3": ({"predicted": 5, "measured": 5}, HOLDS, {"measured": 6}, FAILS),
     "B4": ({"factor": 8, "without_gqa": 343.6e9}, IN_PART, {"without_gqa": 320e9}, HOLDS),
-    "B5": ({"bits": 4.82}, IN_PART, {"bits": 4.0}, HOLDS),
+    "B5": ({"bits": 4.82, "right_7_values": 1.0, "right_3_values": 0.0}, OPEN, {}, OPEN),
     "B6": (
         {"ratio_q8_0": 1.88, "ratio_q4_0": 3.56, "right_fp": 1.0, "right_q8_0": 1.0, "right_q4_0": 0.9},
         IN_PART,

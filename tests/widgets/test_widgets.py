@@ -24,10 +24,9 @@ from helpers.arithmetic import (
     max_tokens,
     weights_bytes,
 )
-from helpers.arithmetic.catalog import IN_LESSONS
 from helpers.plots import memory as plots
 from helpers.widgets import memory as memory_controls
-from helpers.widgets import page, prediction
+from helpers.widgets import mistakes, page, prediction
 
 
 # --- Plots: data in, the same data in the artists --------------------------------------------------------------------
@@ -82,16 +81,6 @@ def test_bytes_by_layer_draws_two_bars_per_layer(predicted, measured):
     for i, (left, right) in enumerate(zip(by_formula, of_tensors, strict=True)):
         assert left.get_x() < i < right.get_x() + right.get_width()
         assert left.get_x() + left.get_width() <= right.get_x() + 0.03
-
-
-@pytest.mark.parametrize("values", [[3 * GiB, 2 * GiB], [5], [0, 0]])
-def test_bytes_by_model_draws_one_bar_per_model(values):
-    names = [f"model {i}" for i in range(len(values))]
-    ax = rendered(plots.bytes_by_model(names, values))
-    [bars] = ax.containers
-    assert [bar.get_width() for bar in bars] == values
-    assert [label.get_text() for label in ax.get_yticklabels()] == names
-    assert [text.get_text().strip() for text in ax.texts] == [format_bytes(value) for value in values]
 
 
 def wall(dies_at, tokens=(0, 50, 100), fixed=1 * GiB, capacity=24 * GiB):
@@ -223,7 +212,7 @@ def move(widget):
     ("make", "draw"),
     [
         (memory_controls.wall_control, memory_controls.wall_frame),
-        (memory_controls.models_control, memory_controls.models_frame),
+        (mistakes.mistake_control, mistakes.mistake_frame),
     ],
 )
 def test_the_lessons_controls_show_what_their_frames_give(shown, live, monkeypatch, make, draw):
@@ -234,14 +223,16 @@ def test_the_lessons_controls_show_what_their_frames_give(shown, live, monkeypat
     for widget in controls.values():
         before = widget.value
         for value in move(widget):
+            if value == widget.value:
+                continue  # nothing is drawn anew
             widget.value = value
             drawn = draw(**{name: each.value for name, each in controls.items()})[1]
             assert shown[2].updates[-1]["text/markdown"] == drawn
         widget.value = before
-    assert len(shown[1].updates) > 10
+    assert len(shown[1].updates) > 5
 
 
-@pytest.mark.parametrize("make", [memory_controls.wall_control, memory_controls.models_control])
+@pytest.mark.parametrize("make", [memory_controls.wall_control, mistakes.mistake_control])
 def test_the_lessons_controls_are_pictures_on_a_static_page(shown, static, make):
     assert make() is None  # nbval would take a returned picture for one more output
     assert shown[1].data["text/markdown"].startswith("Figure:")
@@ -296,16 +287,6 @@ def test_claim_a3_in_the_caption():
     _, caption = memory_controls.wall_frame("Qwen3-32B", "q4_k_m", "RTX 4090", "fp16", 32_768, 1)
     by_hand = (24 * GiB - 0.75 * GiB - 32_762_123_264 * 4.82 / 8) // (256 * 1024)
     assert f"dies after token {by_hand:,.0f}." in caption
-
-
-@pytest.mark.parametrize(("kv_format", "tokens"), [("fp16", 32_768), ("q4_0", 1_024), ("fp32", 1_048_576)])
-def test_the_models_caption_says_what_footprint_gives(kv_format, tokens):
-    sizes = {n: KVShape.from_config(MODELS[n].config).bytes(tokens, kv_format=kv_format) for n in IN_LESSONS}
-    figure, caption = memory_controls.models_frame(kv_format, tokens)
-    least, most = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
-    said = [least, most, format_bytes(sizes[least]), format_bytes(sizes[most]), f"{tokens:,} tokens", kv_format]
-    assert [words for words in said if words not in caption] == []
-    assert [bar.get_width() for bar in figure.axes[0].containers[0]] == sorted(sizes.values(), reverse=True)
 
 
 @pytest.mark.parametrize(
