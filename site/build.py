@@ -24,6 +24,12 @@ from helpers.widgets.living.page import still_parts
 
 HERE = Path(__file__).parent
 KEEP = ("docs/engines.md", "docs/two_paged_engines.md", "labs/README.md", "labs/TEACHING.md", "labs/handout.md")
+MENDED = {
+    'role="heading">': 'role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer"': '<aside aria-label="All pages" class="sidebar-drawer"',
+    '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    "<pre>": '<pre tabindex="0">',
+}
 
 
 def build(target: Path) -> Path:
@@ -99,10 +105,12 @@ def slim(html: Path) -> None:
 
 
 def mend(html: Path) -> None:
-    """A caption that Sphinx calls a heading says of which level, which a screen reader needs."""
+    """What Sphinx and the theme leave out for those who listen to a page, or walk through it by keys."""
     for page in html.rglob("*.html"):
         text = page.read_text("utf-8")
-        page.write_text(text.replace('role="heading">', 'role="heading" aria-level="2">'), "utf-8")
+        for left, right in MENDED.items():
+            text = text.replace(left, right)
+        page.write_text(text, "utf-8")
 
 
 def not_found() -> str:

@@ -68,8 +68,16 @@ def enliven(outputs: list[NotebookNode]) -> list[NotebookNode]:
     lively, rest = [], iter(outputs)
     for output in rest:
         told = output.get("metadata", {}).get(NOTE)
-        lively.append(_living(output, told, next(rest, None)) if told else output)
+        lively.append(_living(output, told, next(rest, None)) if told else _with_pages(output))
     return lively
+
+
+def _with_pages(output: NotebookNode) -> NotebookNode:
+    """Links that a cell has printed lead to pages: Sphinx resolves those of a text, and not those of an output."""
+    words = output.get("data", {})
+    if "text/markdown" in words:
+        words["text/markdown"] = words["text/markdown"].replace(".ipynb)", ".html)")
+    return output
 
 
 def _living(still: NotebookNode, told: dict, caption: NotebookNode | None) -> NotebookNode:
