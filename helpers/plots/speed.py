@@ -21,14 +21,15 @@ def under_the_ceiling(bandwidth: float, runs: dict[str, Dots]) -> Figure:
     """
     figure, ax = new_axes("GB read for a token: weights and cache", "tokens per second", top=0.88)
     dots = [dot for run in runs.values() for dot in run]
-    most = 1.1 * max(n_bytes for n_bytes, _ in dots)
+    most = 1.15 * max(n_bytes for n_bytes, _ in dots)
     least = min(n_bytes for n_bytes, _ in dots) / 2
     line = [least + (most - least) * (i / 200) ** 2 for i in range(201)]
     ax.plot([x / GB for x in line], [bandwidth / x for x in line], "--", color=GREY, label="ceiling: bandwidth / bytes")
     for (name, run), (mark, color) in zip(runs.items(), (("o", BLUE), ("^", ORANGE)), strict=False):
         ax.plot([x / GB for x, _ in run], [y for _, y in run], mark, color=color, markersize=10, label=name)
         for x, y in run:
-            ax.annotate(f"{y:,.0f}", (x / GB, y), xytext=(0, 9), textcoords="offset points", ha="center")
+            text = f"{y:,.0f}" if y >= 20 else f"{y:.1f}"
+            ax.annotate(text, (x / GB, y), xytext=(9, -4), textcoords="offset points")
     ax.set_xlim(0, most / GB)
     ax.set_ylim(0, 1.25 * max(max(y for _, y in dots), bandwidth / min(x for x, _ in dots)))
     ax.set_title("Fewer bytes, more tokens", fontsize=12)

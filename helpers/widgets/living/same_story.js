@@ -18,7 +18,7 @@ export function render({ model, el }) {
   const choice = { ...model.get("choice") }, count = tokens.length;
   const { body, say } = stage(el, "The same story", caption);
   const ahead = (n) => `${n.toLocaleString("en")} tokens`;
-  const speeds = () => frames[`${choice.model}/${choice.filled}`];
+  const speeds = () => frames[`${choice.model}/${choice.filled}`].lanes;
   const lanes = speeds().map(({ name }) => {
     const head = html("strong"), done = html("span"), rest = html("span", { style: "visibility:hidden" });
     const text = html("p", { style: "margin:2px 0 0", "aria-hidden": "true" }, done, rest);

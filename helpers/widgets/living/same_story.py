@@ -47,7 +47,7 @@ class SameStory(LivingPicture):
         self.frame(choice := {"model": model, "filled": filled})
         super().__init__(data, choice)
 
-    def frame(self, choice: dict[str, Any]) -> list[dict[str, Any]]:
+    def frame(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A lane per machine: its name, and how many tokens per second it writes at best.
 
         Raises:
@@ -57,7 +57,7 @@ class SameStory(LivingPicture):
             if choice[name] not in allowed:
                 raise ValueError(f"{name} is {choice[name]!r}; it may be {', '.join(map(str, allowed))}")
         plans = [Plan(choice["model"], "q4_k_m", machine, context=FILLED[-1]) for machine in MACHINES]
-        return [{"name": plan.card, "speed": round(plan.speed(choice["filled"]), 2)} for plan in plans]
+        return {"lanes": [{"name": plan.card, "speed": round(plan.speed(choice["filled"]), 2)} for plan in plans]}
 
     @classmethod
     def caption(cls, choice: dict[str, Any]) -> str:
@@ -70,7 +70,7 @@ class SameStory(LivingPicture):
 
     def scene(self) -> Scene:
         """The lanes at the moment when the first machine has done."""
-        lanes, tokens = self.frame(self.choice), story()
+        lanes, tokens = self.frame(self.choice)["lanes"], story()
         seconds = len(tokens) / max(lane["speed"] for lane in lanes)
         counts = {lane["name"]: written(lane["speed"], seconds, len(tokens)) for lane in lanes}
         shapes, y = [], 20

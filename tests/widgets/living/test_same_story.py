@@ -16,12 +16,13 @@ def picture():
 @pytest.mark.parametrize("model", MODELS_THAT_WRITE)
 @pytest.mark.parametrize("filled", FILLED)
 def test_every_lane_has_its_plan_s_speed_and_holds_what_it_writes_with(picture, model, filled):
-    lanes = picture.frame({"model": model, "filled": filled})
+    frame = picture.frame({"model": model, "filled": filled})
+    lanes = frame["lanes"]
     plans = [Plan(model, "q4_k_m", machine, context=FILLED[-1]) for machine in MACHINES]
     assert [lane["speed"] for lane in lanes] == [round(plan.speed(filled), 2) for plan in plans]
     assert [lane["name"] for lane in lanes] == list(MACHINES)
     assert {plan.fit for plan in plans} == {"fits"}
-    assert picture.data["frames"][f"{model}/{filled}"] == lanes
+    assert picture.data["frames"][f"{model}/{filled}"] == frame
 
 
 def test_the_story_is_the_recorded_one():
@@ -39,7 +40,7 @@ def test_python_and_javascript_count_alike():
 @pytest.mark.parametrize("model", MODELS_THAT_WRITE)
 def test_it_stands_still_where_the_first_has_done(model):
     scene = SameStory(model, 131_072).scene()
-    lanes = SameStory(model, 131_072).frame({"model": model, "filled": 131_072})
+    lanes = SameStory(model, 131_072).frame({"model": model, "filled": 131_072})["lanes"]
     seconds = 151 / lanes[0]["speed"]
     assert f"After {seconds:.1f} seconds" in scene.title and "H200 151" in scene.title
     assert f"Strix Halo 128GB {int(lanes[2]['speed'] * seconds)}." in scene.title
