@@ -134,8 +134,13 @@ def test_of_a_float_four_digits_are_kept_and_of_a_whole_number_all(monkeypatch):
     for least in (0.540795087814331, 0.5407950282096863):  # one figure, on two processors
         record("A4", mean=0.71462, least=least)
     assert shown == [{"mean": 0.7146, "least": 0.5408}] * 2
-    record("B12", total=86263587492, capacity=2**37, tokens_per_second={"M4 Max": (12.84449, 6)})
-    assert shown[-1] == {"total": 86263587492, "capacity": 2**37, "tokens_per_second": {"M4 Max": [12.84, 6]}}
+    record("B12", total=86263587492, capacity=2**37, at_first=1, tokens_per_second={"M4 Max": (12.84449, 6)})
+    assert shown[-1] == {
+        "total": 86263587492,
+        "capacity": 2**37,
+        "at_first": 1,
+        "tokens_per_second": {"M4 Max": [12.84, 6]},
+    }
 
 
 def floats(value):
