@@ -55,6 +55,7 @@ class LlamaCpp(Engine):
             rows as fp16: for a comparison in float32 say False.
         keep: None ends a sequence that is full. A number lets it go on without its oldest tokens, those after the first
             ``keep`` (``--context-shift`` with ``--keep``).
+        parked_mib: MiB of main memory for copies of earlier prompts' rows, which come back when such a prompt does.
 
     Raises:
         ValueError: in one line, if there is no such file, it is no GGUF, or an argument cannot be.
@@ -69,6 +70,7 @@ class LlamaCpp(Engine):
         unified: bool = False,
         flash_attention: bool | None = None,
         keep: int | None = None,
+        parked_mib: int = 0,
     ) -> None:
         _require_gguf(Path(model_path))
         if flash_attention is False and split_format(kv_format)[1].startswith("q"):
@@ -81,6 +83,7 @@ class LlamaCpp(Engine):
             "unified": unified,
             "flash_attention": FLASH_ATTENTION[flash_attention],
             "keep": None if keep is None else require_count("keep", keep, least=0),
+            "parked_mib": require_count("parked_mib", parked_mib, least=0),
             "key": secrets.token_hex(),
         }
         self._process: subprocess.Popen[str] | None = None

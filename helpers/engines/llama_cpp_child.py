@@ -49,7 +49,7 @@ def start(options: dict[str, Any]) -> Any:
     params.verbosity = 4  # the least at which it tells its sizes
     params.fit_params = False  # it would read the model twice, and may change what was asked for
     params.warmup = False
-    params.cache_ram_mib = 0  # no copies of old prompts in memory that no figure counts
+    params.cache_ram_mib = options["parked_mib"]  # 0: no copies of old prompts in memory that no figure counts
     params.ui = False
     params.endpoint_slots = params.endpoint_metrics = True
     return xllamacpp.Server(params)

@@ -21,10 +21,15 @@ SIZE = (8.0, 3.6)  # inches; as wide as a laptop's notebook column
 LIMIT = {"color": RED, "linestyle": "--", "linewidth": 2, "label": "the card's limit"}
 
 
-def new_axes(xlabel: str, ylabel: str, left: float = 0.12, right: float = 0.97) -> tuple[Figure, Axes]:
-    """One pair of axes in a fixed place: a layout computed anew would make the picture jump, and take longer."""
+def new_axes(
+    xlabel: str, ylabel: str, left: float = 0.12, right: float = 0.97, top: float = 0.95
+) -> tuple[Figure, Axes]:
+    """One pair of axes in a fixed place: a layout computed anew would make the picture jump, and take longer.
+
+    A title needs room above: ``top`` 0.88.
+    """
     figure = Figure(figsize=SIZE)
-    ax = add_axes(figure, (left, 0.15, right - left, 0.8))
+    ax = add_axes(figure, (left, 0.15, right - left, top - 0.15))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     return figure, ax

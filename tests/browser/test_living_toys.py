@@ -1,4 +1,4 @@
-"""Three living pictures on a page without a kernel: every control turned, by keys too, by nobody shut out, quick."""
+"""Four living pictures on a page without a kernel: every control turned, by keys too, by nobody shut out, quick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from helpers.widgets.living import PICTURES
 from helpers.widgets.living.page import write_page
 
-NAMES = ["attention_words", "shared_heads", "row_format"]
+NAMES = ["attention_words", "shared_heads", "row_format", "same_story"]
 MOVES = 30
 
 
@@ -180,6 +180,35 @@ def test_keys_store_the_row_in_every_format_and_enlarge_a_number(opened):
     assert "With number 28" in line(picture)
 
 
+def test_keys_let_the_machines_write_at_the_speed_of_the_moment(opened):
+    page = opened(motion="no-preference")
+    picture = of(page, "same_story")
+
+    def counts():
+        return [int(head.split(": ")[1].split()[0]) for head in picture.locator("strong").all_inner_texts()]
+
+    assert counts() == [0, 0, 0] and line(picture).startswith("All three hold the model")
+    tab_to(page, picture.get_by_role("button", name="Write the story"))
+    page.keyboard.press("Enter")
+    picture.get_by_text("Done: H200 in 2.7 s.").wait_for()
+    _, mac, halo = counts()
+    assert counts()[0] == 151 and 17 <= mac < 40 and 8 <= halo < 20
+    tab_to(page, picture.get_by_role("combobox", name="model"))
+    page.keyboard.press("ArrowDown")
+    picture.get_by_text("M4 Max 128GB in").wait_for(timeout=10_000)
+    assert "Done: H200 in 2.7 s, M4 Max 128GB in" in line(picture)
+
+
+def test_who_wants_no_motion_sees_where_the_others_are_when_the_first_has_done(opened):
+    picture = of(opened(), "same_story")
+    picture.get_by_role("button", name="Write the story").click()
+    assert picture.locator("strong").all_inner_texts() == [
+        "H200: 151 of 151 tokens, 2.7 s",
+        "M4 Max 128GB: 17 of 151 tokens, 2.7 s",
+        "Strix Halo 128GB: 8 of 151 tokens, 2.7 s",
+    ]
+
+
 # --- With the hand ---------------------------------------------------------------------------------------------------
 def test_a_hand_drags_the_query(opened):
     page = opened()
@@ -228,7 +257,7 @@ def test_with_a_kernel_python_counts_every_number(opened):
     assert "With number 7 made 16 times larger" in line(shown)
     print(f"row_format with Python: 95th percentile of {MOVES} moves {statistics.quantiles(took, n=20)[-1]:.0f} ms")
     shown.get_by_role("radio", name="nvfp4").check()
-    page.wait_for_function("document.querySelectorAll('.living-line')[2].textContent === 'no such format today'")
+    shown.get_by_text("no such format today").wait_for()
 
 
 # --- How quick -------------------------------------------------------------------------------------------------------

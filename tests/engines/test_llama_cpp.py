@@ -139,6 +139,14 @@ def test_each_sequence_has_cells_of_its_own_and_finds_its_rows_token_by_token(re
         engine.slots()
 
 
+@pytest.mark.parametrize(("parked_mib", "kept"), [(0, 0), (64, 40)])
+def test_rows_of_an_earlier_prompt_come_back_where_they_may_be_parked(reasoner_gguf, parked_mib, kept):
+    with LlamaCpp(reasoner_gguf, 256, parked_mib=parked_mib) as engine:
+        for prompt in (range(5, 45), range(45, 5, -1)):
+            assert engine.ask([*prompt], 1).reused_tokens == 0
+        assert engine.ask([*range(5, 45), 50], 1).reused_tokens == kept
+
+
 # --- Processes -------------------------------------------------------------------------------------------------------
 def gone(pid, seconds=20):
     """Whether a process ends within so many seconds."""
@@ -218,6 +226,7 @@ def test_nothing_is_said_on_the_page(reasoner_gguf, capfd):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ({"parked_mib": -1}, "parked_mib is -1"),
         ({"kv_format": "q4_0", "flash_attention": False}, "keeps a quantized V only with flash_attention"),
         ({"kv_format": ("fp16", "q8_0"), "flash_attention": False}, "keeps a quantized V only with flash_attention"),
         ({"kv_format": "fp8_e4m3"}, "kv_format is 'fp8_e4m3'; llama.cpp is run here with fp32, fp16, q8_0, q5_0, q4_0"),

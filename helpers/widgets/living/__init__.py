@@ -7,6 +7,7 @@ from helpers.widgets.living.compass import Compass
 from helpers.widgets.living.garage import Garage
 from helpers.widgets.living.picture import LivingPicture
 from helpers.widgets.living.row_format import RowFormat
+from helpers.widgets.living.same_story import SameStory
 from helpers.widgets.living.shared_heads import SharedHeads
 from helpers.widgets.living.two_walls import TwoWalls
 
@@ -14,9 +15,20 @@ PICTURES: dict[str, Callable[[], LivingPicture]] = {
     "garage": Garage,
     "attention_words": AttentionWords,
     "shared_heads": SharedHeads,
+    "same_story": SameStory,
     "row_format": RowFormat,
     "two_walls": TwoWalls,
     "compass": Compass,
 }
 
-__all__ = ["PICTURES", "AttentionWords", "Compass", "Garage", "LivingPicture", "RowFormat", "SharedHeads", "TwoWalls"]
+__all__ = [
+    "PICTURES",
+    "AttentionWords",
+    "Compass",
+    "Garage",
+    "LivingPicture",
+    "SameStory",
+    "RowFormat",
+    "SharedHeads",
+    "TwoWalls",
+]
