@@ -28,6 +28,7 @@ MENDED = {
     'role="heading">': 'role="heading" aria-level="2">',
     '<aside class="sidebar-drawer"': '<aside aria-label="All pages" class="sidebar-drawer"',
     '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
     "<pre>": '<pre tabindex="0">',
 }
 
@@ -116,7 +117,7 @@ def mend(html: Path) -> None:
 def not_found() -> str:
     """The page for an address that leads nowhere: on its own, since it is shown in any folder."""
     home = published().path
-    text = (HERE / "static" / "404.html").read_text("utf-8")
+    text = (HERE / "404.html").read_text("utf-8")
     return text.replace("HOME", home)
 
 

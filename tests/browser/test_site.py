@@ -59,14 +59,14 @@ def address(html):
 def visit(course, address):
     """A function that opens a page; at the end nothing may have failed, and nobody else been asked."""
     page, problems = course[0].new_page(), []
-    page.emulate_media(reduced_motion="reduce")
     page.on("console", lambda said: said.type in ("error", "warning") and problems.append(said.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda asked: asked.url.startswith((address, "data:", "blob:")) or problems.append(asked.url))
     page.on("requestfailed", lambda asked: problems.append(f"failed: {asked.url}"))
     page.on("response", lambda got: got.status >= 400 and problems.append(f"{got.status}: {got.url}"))
 
-    def go(name):
+    def go(name, motion="reduce"):
+        page.emulate_media(reduced_motion=motion)
         page.goto(address + name)
         return page
 
@@ -221,9 +221,7 @@ def test_the_garage_answers_a_hand_without_a_kernel(visit):
 
 
 def test_the_garage_of_the_front_page_moves(visit):
-    page = visit("index.html")
-    page.emulate_media(reduced_motion="no-preference")
-    page.reload()
+    page = visit("index.html", motion="no-preference")
     line = page.locator(".living-line")
     line.wait_for()
     before = line.inner_text()

@@ -147,10 +147,7 @@ export function render({ model, el }) {
   const hear = ({ live }) => live && (data.tokens.splice(live.at, Infinity, ...live.tokens), show(live.frame, { ...choice, seen: live.frame.seen }));
   model.on("msg:custom", hear);
   if (data.first) show(data.first, choice); else turn({});
-  if (data.plays && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
-    play();
-    if (data.plays !== "here") setTimeout(() => el.scrollIntoView({ behavior: "smooth" }), 300); // once it is on the page
-  }
+  if (data.plays && !matchMedia("(prefers-reduced-motion: reduce)").matches) { play(); if (data.plays !== "here") setTimeout(() => el.scrollIntoView({ behavior: "smooth" }), 300); } // once it is on the page
   return () => (clearInterval(playing), clearTimeout(saving), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
 }
 
