@@ -324,7 +324,7 @@ def test_where_attention_goes():
     both, rows = shares["first"] + shares["near"], found.rows["first"] + found.rows["near"]
     assert (f"{both:.0%}", f"{1 - both:.0%}", f"{rows:.0%}") == ("59%", "41%", "3%")
     assert "With the last sixteen they are 3% of the rows and get 59%" in text() and "the other 41%" in text()
-    assert min(found.windows["first"]) > 0.25 and "in every text, whatever they say" in text()
+    assert min(found.windows["first"]) > 0.25 and "in every window, whatever they say" in text()
     assert f"{shares['tenth']:.0%}" == "91%" and "a tenth of the notes got 91%" in text()
 
 
