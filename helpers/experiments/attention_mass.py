@@ -1,4 +1,4 @@
-"""Where a real model's attention goes: how much of it to the strongest tenth of the past, and to which tokens.
+"""Where a real model's attention goes: how much of it to the strongest rows of the past, and to which tokens.
 
 ``python -m helpers.experiments.attention_mass`` has SmolLM2 read windows of English, and adds up the softmax weights of
 every head by what the rows are that get them. Each row of a grid is counted once: a row among the first is not counted
@@ -17,11 +17,11 @@ from helpers.cache.attention import attending
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.windows import windows
 from helpers.models.loading import Loaded, load_smollm2
-from helpers.records.attention_mass import PLACES
+from helpers.records.attention_mass import NAMES, PLACES
 
 TEXT, COUNT, LENGTH = "english", 10, 1024
 FIRST_QUERY = 512  # queries before it have too short a past
-FIRST, NEAR, TENTH = 4, 16, 0.1
+FIRST, NEAR, TENTH, HANDFUL = 4, 16, 0.1, 5
 
 
 class MassWatcher:
@@ -37,7 +37,7 @@ class MassWatcher:
     def __init__(self, token_ids: torch.Tensor, first_query: int) -> None:
         self.first_query = first_query
         self.places = places_of(token_ids)[:, first_query:]  # [places, queries, rows]
-        self.found: dict[int, torch.Tensor] = {}  # per layer [n_heads, 1 + places]: the strongest tenth, and by place
+        self.found: dict[int, torch.Tensor] = {}  # per layer [n_heads, NAMES]
 
     def see_queries(self, layer: int, queries: torch.Tensor, scaling: float) -> None:
         """Never called."""
@@ -46,20 +46,24 @@ class MassWatcher:
         """Weights ``[1, n_heads, tokens, tokens]``."""
         counted = weights[0, :, self.first_query :]
         by_place = torch.stack([(counted * place).sum(-1).mean(-1) for place in self.places], dim=-1)
-        self.found[layer] = torch.cat([tenth_of(counted, self.first_query)[:, None], by_place], dim=-1)
+        self.found[layer] = torch.cat([strongest(counted, self.first_query), by_place], dim=-1)
 
 
-def tenth_of(weights: torch.Tensor, first_query: int) -> torch.Tensor:
-    """Share of the weights in each query's strongest tenth of the rows it sees, ``[n_heads]``, mean over queries.
+def strongest(weights: torch.Tensor, first_query: int) -> torch.Tensor:
+    """Share of the weights in the rows that draw most: a tenth of those a query sees, and five. Mean over queries.
 
     Args:
         weights: ``[n_heads, queries, rows]``; query i sees ``first_query + i + 1`` rows, its own included.
         first_query: place of the first query.
+
+    Returns:
+        ``[n_heads, 2]``.
     """
     seen = torch.arange(first_query, weights.shape[-1]) + 1
     counts = (TENTH * seen).ceil().long()
-    ordered = weights.topk(int(counts.max()), dim=-1).values
-    return (ordered.cumsum(-1).gather(-1, counts.sub(1).expand(len(weights), -1)[..., None])[..., 0]).mean(-1)
+    drawn = weights.topk(max(HANDFUL, int(counts.max())), dim=-1).values.cumsum(-1)
+    tenth = drawn.gather(-1, counts.sub(1).expand(len(weights), -1)[..., None])[..., 0]
+    return torch.stack([tenth.mean(-1), drawn[..., HANDFUL - 1].mean(-1)], dim=-1)
 
 
 def places_of(token_ids: torch.Tensor) -> torch.Tensor:
@@ -81,7 +85,7 @@ def places_of(token_ids: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def measure_window(loaded: Loaded, token_ids: torch.Tensor, first_query: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """One window, ``[tokens]``: weights ``[n_layers, n_heads, 1 + places]``, and the share of rows ``[places]``."""
+    """One window, ``[tokens]``: weights ``[n_layers, n_heads, NAMES]``, and the share of rows ``[places]``."""
     watcher = MassWatcher(token_ids, first_query)
     with attending(loaded.model, watcher):
         loaded.model(token_ids[None], past_key_values=DynamicCache(config=loaded.model.config), logits_to_keep=1)
@@ -99,10 +103,10 @@ def main() -> None:
     found = [measure_window(loaded, window, FIRST_QUERY) for window in tqdm(texts, desc="windows")]
     report: dict[str, Any] = {"text": TEXT, "windows": COUNT, "tokens": LENGTH, "first_query": FIRST_QUERY}
     by_head = torch.stack([weights for weights, _ in found]).mean(0)
-    for i, name in enumerate(("tenth", *PLACES)):
+    for i, name in enumerate(NAMES):
         report[name] = [[round(x, 3) for x in layer] for layer in by_head[..., i].tolist()]
     report["by_window"] = [
-        {name: round(x, 4) for name, x in zip(("tenth", *PLACES), weights.mean((0, 1)).tolist(), strict=True)}
+        {name: round(x, 4) for name, x in zip(NAMES, weights.mean((0, 1)).tolist(), strict=True)}
         for weights, _ in found
     ]
     shares = torch.stack([share for _, share in found]).mean(0).tolist()

@@ -14,9 +14,9 @@ from helpers.cache.attention import attend_with_grid
 from helpers.experiments import attention_mass as experiment
 from helpers.experiments.fidelity import listen
 from helpers.models import load_reasoner
-from helpers.plots.attention import LOOKS, attention_mass
+from helpers.plots.attention import KINDS, strongest_rows, where_it_goes
 from helpers.records import load_attention_mass, load_query_concentration
-from helpers.records.attention_mass import PLACES
+from helpers.records.attention_mass import NAMES, PLACES
 
 TOKENS, FIRST_QUERY = 60, 30
 
@@ -52,7 +52,7 @@ def test_every_row_seen_is_of_one_kind(token_ids):
 
 def test_weights_are_added_up_as_by_hand(reasoner, token_ids):
     found, shares = experiment.measure_window(reasoner, token_ids, FIRST_QUERY)
-    assert found.shape == (4, 8, 6)
+    assert found.shape == (4, 8, len(NAMES))
     queries = range(FIRST_QUERY, TOKENS)
     for layer, heard in enumerate(listen(reasoner.model, token_ids[None])):
         _, weights = attend_with_grid(heard.queries, heard.keys, heard.values, None, heard.scaling)
@@ -60,7 +60,9 @@ def test_weights_are_added_up_as_by_hand(reasoner, token_ids):
             rows = [weights[0, head, query, : query + 1].tolist() for query in queries]
             tenth = [sum(sorted(row, reverse=True)[: math.ceil(len(row) / 10)]) for row in rows]
             assert found[layer, head, 0].item() == pytest.approx(statistics.fmean(tenth), abs=1e-5)
-            for i, name in enumerate(PLACES, 1):
+            five = [sum(sorted(row, reverse=True)[:5]) for row in rows]
+            assert found[layer, head, 1].item() == pytest.approx(statistics.fmean(five), abs=1e-5)
+            for i, name in enumerate(PLACES, 2):
                 shares_of = [
                     sum(w for j, w in enumerate(row) if kind_of(token_ids, q, j) == name)
                     for q, row in zip(queries, rows, strict=True)
@@ -71,12 +73,15 @@ def test_weights_are_added_up_as_by_hand(reasoner, token_ids):
         assert shares[i].item() == pytest.approx(statistics.fmean(c.count(name) / len(c) for c in counts))
 
 
-def test_even_attention_gives_its_strongest_tenth_a_tenth():
-    """Rounded up: of 41 rows the tenth is 5."""
-    weights = torch.ones(2, 3, 43).tril(40)
+@pytest.mark.parametrize(("first_query", "tenth"), [(40, 5), (20, 3)])
+def test_even_attention_gives_its_strongest_rows_their_share(first_query, tenth):
+    """Rounded up: of 41 rows the tenth is 5, of 21 it is 3."""
+    rows = first_query + 3
+    weights = torch.ones(2, 3, rows).tril(first_query)
     weights /= weights.sum(-1, keepdim=True)
-    expected = statistics.fmean([5 / 41, 5 / 42, 5 / 43])
-    assert experiment.tenth_of(weights, 40).tolist() == pytest.approx([expected] * 2)
+    expected = [statistics.fmean(n / (rows - i) for i in range(3)) for n in (tenth, 5)]
+    for head in experiment.strongest(weights, first_query).tolist():
+        assert head == pytest.approx(expected)
 
 
 def test_the_model_reads_as_ever(reasoner, token_ids):
@@ -105,7 +110,7 @@ def test_the_kinds_of_rows_share_all_attention(record):
 def test_most_attention_is_in_few_rows(record):
     """A tenth of the rows holds nearly all; the first 4 and the last 16, which no policy would drop, more than half."""
     tenth, half = record.interval("tenth")
-    assert tenth - half > 0.8
+    assert tenth - half > 0.8 and tenth > record.interval("five")[0] > 0.5
     assert record.interval("first")[0] + record.interval("near")[0] > 0.5
     assert record.rows["first"] + record.rows["near"] < 0.05
     # Two kinds of row that are as rare as they are sought: they get more than their share.
@@ -125,16 +130,26 @@ def rank_correlation(one, other):
     return np.corrcoef(*(np.argsort(np.argsort(values)) for values in (one, other)))[0, 1]
 
 
-# --- The picture -----------------------------------------------------------------------------------------------------
-def test_every_head_has_a_dot_and_every_layer_a_bar_of_all_kinds():
-    tenth, rows = [[0.5, 0.9], [0.7, 0.8]], dict(zip(PLACES, (0.1, 0.2, 0.3, 0.1, 0.3), strict=True))
-    places = {name: [[share, share], [share, share]] for name, share in rows.items()}
-    assert tuple(LOOKS) == PLACES
-    figure = attention_mass(tenth, places, rows)
+# --- The pictures ----------------------------------------------------------------------------------------------------
+def axes_of(figure):
     figure.savefig(io.BytesIO(), format="png", dpi=50)
-    upper, lower = figure.axes
-    dots, means = upper.lines[:2]
+    [ax] = figure.axes
+    return ax
+
+
+def test_every_head_has_a_dot_and_every_layer_its_mean():
+    ax = axes_of(strongest_rows([[0.5, 0.9], [0.7, 0.8]], "A title"))
+    dots, means = ax.lines[:2]
     assert dots.get_ydata().tolist() == [0.5, 0.9, 0.7, 0.8] and means.get_ydata().tolist() == [0.7, 0.75]
-    tops = np.cumsum(list(rows.values()))
-    for bars, top in zip(lower.containers, tops, strict=True):
-        assert [bar.get_y() + bar.get_height() for bar in bars] == pytest.approx([top, top])
+    assert ax.get_title("left") == "A title"
+
+
+def test_every_kind_of_row_has_its_share_of_both():
+    rows = dict(zip(PLACES, (0.1, 0.2, 0.3, 0.1, 0.3), strict=True))
+    attention = {kind: (share / 2, 0.01) for kind, share in rows.items()}
+    assert tuple(KINDS) == PLACES
+    ax = axes_of(where_it_goes(rows, attention, "A title"))
+    assert sorted(bar.get_width() for bar in ax.patches) == pytest.approx(
+        sorted([*rows.values(), *(share / 2 for share in rows.values())])
+    )
+    assert "5% of the attention" in [text.get_text() for text in ax.texts]

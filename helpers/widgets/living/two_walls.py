@@ -80,7 +80,7 @@ class TwoWalls(LivingPicture):
             f"Figure: attention weights of SmolLM2, layer {grid.layer}, head {grid.head}. A row is a token that looks, "
             "a column one that is looked at, in the same order; more colour is more weight. The grid is kept whole. Of "
             "the tiles each is forgotten when the next one comes; what stays of a row is its largest logit and a sum. "
-            "H2O keeps the tokens whose columns add up to most: the grid can say which those are, the tiles cannot."
+            "Below each side stands what a token got in all, as far as that side can say."
         )
 
     def scene(self) -> Scene:
