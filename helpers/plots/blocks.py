@@ -121,10 +121,14 @@ def used_shares(groups: Mapping[str, Mapping[str, float]], title: str) -> Figure
     return figure
 
 
-def waste_by_block_size(sizes: Sequence[int], predicted: Sequence[float], measured: Sequence[float]) -> Figure:
+def waste_by_block_size(
+    sizes: Sequence[int], predicted: Sequence[float], measured: Sequence[float], title: str
+) -> Figure:
     """Share of held slots that hold nothing, over the block size: by the closed form, and counted in a pool."""
     figure, ax = new_axes("block size (slots)", "held slots that hold nothing")
-    ax.plot(sizes, predicted, "s--", color=ORANGE, label="closed form: half a block per sequence")
+    ax.set_position((0.12, 0.15, 0.85, 0.74))
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11)
+    ax.plot(sizes, predicted, "s--", color=ORANGE, label="if each leaves half a block empty")
     ax.plot(sizes, measured, "o-", color=BLUE, label="counted in the pool")
     powers_axis(ax, sizes, [f"{size:,}" for size in sizes])
     ax.set_ylim(bottom=0)

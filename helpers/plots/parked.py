@@ -28,18 +28,18 @@ def words_in_floors(
         title: what is to be seen.
     """
     rows = -(-len(floors) // COLUMNS)
-    figure = Figure(figsize=(SIZE[0], 0.55 * rows + 0.3 * (len(tables) + 1) + 0.6))
-    ax = figure.add_axes((0.02, 0.02, 0.96, 0.88))
+    figure = Figure(figsize=(SIZE[0], 0.55 * rows + 0.9))
+    ax = figure.add_axes((0.02, 0.0, 0.96, 0.88))
     wide = size + 4 * PLATE
     for number, words in enumerate(floors):
         owners = [f"{name}{table.index(number)}" for name, table in tables.items() if number in table]
         _floor(ax, (number // rows * wide, number % rows), number, words if owners else [], size, owners)
-    for i, (name, table) in enumerate(tables.items()):
-        ax.text(0, rows + 0.3 + 0.5 * i, f"table of {name}: {'  '.join(map(str, table)) or '(none)'}", fontsize=10)
-    last = rows + 0.3 + 0.5 * len(tables)
-    ax.text(0, last, f"free: {'  '.join(map(str, free))}", fontsize=10)
+    said = [f"table of {name}: {'  '.join(map(str, table)) or '(none)'}" for name, table in tables.items()]
+    said.append(f"free: {'  '.join(map(str, free))}")
+    for i, words in enumerate(said):
+        ax.text(i * COLUMNS * wide / len(said), rows + 0.4, words, fontsize=10)
     ax.set_xlim(-0.1, COLUMNS * wide)
-    ax.set_ylim(last + 0.3, -0.3)
+    ax.set_ylim(rows + 0.7, -0.2)
     ax.set_axis_off()
     figure.suptitle(title, x=0.02, ha="left", fontsize=11)
     return figure
@@ -101,17 +101,31 @@ def requests_over_steps(
     return figure
 
 
-def _request(
-    ax: Axes, y: int, arrived: int, stretches: Sequence[tuple[int, int]], colour: str, first: bool
-) -> None:
+def _request(ax: Axes, y: int, arrived: int, stretches: Sequence[tuple[int, int]], colour: str, first: bool) -> None:
     """A dotted line from arrival to end, a bar where it runs, a cross where it is sent away, a mark where it reads."""
     label = (lambda words: words) if first else (lambda _: None)
     end = stretches[-1][1] + 1
     ax.plot([arrived, end], [y, y], ":", color=GREY, linewidth=1.5, zorder=1, label=label("waits"))
     for start, last in stretches:
         ax.barh(y, last + 1 - start, 0.55, left=start, color=colour, zorder=2, label=None)
-    ax.plot([start for start, _ in stretches], [y] * len(stretches), "|", color="black", markersize=20, zorder=3,
-            markeredgewidth=2.5, label=label("reads"))
+    ax.plot(
+        [start for start, _ in stretches],
+        [y] * len(stretches),
+        "|",
+        color="black",
+        markersize=20,
+        zorder=3,
+        markeredgewidth=2.5,
+        label=label("reads"),
+    )
     away = [last + 1 for _, last in stretches[:-1]]
-    ax.plot(away, [y] * len(away), "X", color=RED, markersize=11, zorder=4, markeredgecolor="white",
-            label=label("sent away"))
+    ax.plot(
+        away,
+        [y] * len(away),
+        "X",
+        color=RED,
+        markersize=11,
+        zorder=4,
+        markeredgecolor="white",
+        label=label("sent away"),
+    )
