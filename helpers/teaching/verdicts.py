@@ -102,8 +102,8 @@ def _(block_sizes: dict[str, int]) -> Verdict:
 def _(freed_with_one_row_alive: int, freed_with_none_alive: int, falls_while_running: int) -> Verdict:
     rule = freed_with_one_row_alive == falls_while_running == 0 and freed_with_none_alive > 0
     why = (
-        "one row alive keeps its block; with none it comes back in the course's pool, wherever it is in the table; vLLM "
-        f"waits for the request to end or to be sent away: its gauge fell {falls_while_running} times before"
+        "one row alive keeps its block; with none it comes back in the course's pool, wherever it lies in the table. "
+        f"vLLM waits for the request to end or to be sent away: its gauge fell {falls_while_running} times before"
     )
     return _verdict(rule), why
 
