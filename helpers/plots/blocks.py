@@ -91,25 +91,44 @@ def _draw_tokens(ax: Axes, floors: Sequence[Floor], corners: Sequence[tuple[int,
         ax.plot(xs, ys, ".", color="#888888", markersize=2.5, label="empty")
 
 
-def slots_by_policy(names: Sequence[str], used: Sequence[int], unused: Sequence[int]) -> Figure:
-    """One horizontal bar per way of handing out memory: slots with a token in them, slots held for nothing."""
-    figure, ax = new_axes("slots held", "", left=0.2)
-    ax.barh(list(names), list(used), color=BLUE, label="hold a token")
-    ax.barh(list(names), list(unused), left=list(used), color="white", edgecolor=RED, hatch="//", label="hold nothing")
-    for y, (full, idle) in enumerate(zip(used, unused, strict=True)):
-        ax.text(full + idle, y, f" {full / (full + idle):.1%} used", va="center")
-    ax.invert_yaxis()
-    ax.margins(x=0.16)
+def used_shares(groups: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+    """One horizontal bar per way of handing out memory: the share of it that holds a token, and the rest.
+
+    Args:
+        groups: by whose figures they are, per way the share that is used, 0 to 1.
+        title: what is to be seen.
+    """
+    figure, ax = new_axes("share of the memory that is handed out", "", left=0.3)
+    ax.set_position((0.3, 0.14, 0.62, 0.76))
+    y, ticks = 0.0, {}
+    for whose, shares in groups.items():
+        ax.text(0, y - 0.62, whose, fontsize=9, weight="bold", color=GREY)
+        for name, share in shares.items():
+            ax.barh(y, share, 0.7, color=BLUE, label=None if ticks else "holds a token")
+            rest = {"color": "white", "edgecolor": RED, "hatch": "//", "linewidth": 1}
+            ax.barh(y, 1 - share, 0.7, left=share, label=None if ticks else "holds nothing", **rest)
+            ax.text(1.01, y, f"{share:.1%}", va="center")
+            ticks[y] = name
+            y += 1
+        y += 0.8
+    ax.set_yticks(list(ticks), list(ticks.values()))
+    ax.set_ylim(y - 1.1, -1.1)
+    ax.set_xlim(0, 1)
     ax.grid(visible=False)
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.legend(loc="lower right", frameon=False)
+    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, ncols=2, fontsize=9, borderpad=0)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11)
     return figure
 
 
-def waste_by_block_size(sizes: Sequence[int], predicted: Sequence[float], measured: Sequence[float]) -> Figure:
+def waste_by_block_size(
+    sizes: Sequence[int], predicted: Sequence[float], measured: Sequence[float], title: str
+) -> Figure:
     """Share of held slots that hold nothing, over the block size: by the closed form, and counted in a pool."""
     figure, ax = new_axes("block size (slots)", "held slots that hold nothing")
-    ax.plot(sizes, predicted, "s--", color=ORANGE, label="closed form: half a block per sequence")
+    ax.set_position((0.12, 0.15, 0.85, 0.74))
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11)
+    ax.plot(sizes, predicted, "s--", color=ORANGE, label="if each leaves half a block empty")
     ax.plot(sizes, measured, "o-", color=BLUE, label="counted in the pool")
     powers_axis(ax, sizes, [f"{size:,}" for size in sizes])
     ax.set_ylim(bottom=0)

@@ -92,16 +92,20 @@ def _(freed_shared: float, freed_per_head: float, freed_at_the_end: float, stori
     return _verdict(most < 0.05, max(freed_per_head, freed_at_the_end) < 0.05), why
 
 
-@claim("A6", "A block holds about 16 tokens.", SOURCE)
+@claim("A6", "A block holds about 16 tokens.", SOURCE, ENGINE)
 def _(block_sizes: dict[str, int]) -> Verdict:
     sizes = set(block_sizes.values())
     return _verdict(sizes == {16}, 16 in sizes), ", ".join(f"{name} {size}" for name, size in block_sizes.items())
 
 
-@claim("A7", "A block comes back only when all its slots are empty.", ENGINE)
-def _(freed_with_one_row_alive: int, freed_with_none_alive: int) -> Verdict:
-    rule = freed_with_one_row_alive == 0 and freed_with_none_alive > 0
-    return _verdict(rule), "one row alive keeps its block; with none it comes back"
+@claim("A7", "A block comes back only when all its slots are empty.", ENGINE, SMOLLM2)
+def _(freed_with_one_row_alive: int, freed_with_none_alive: int, falls_while_running: int) -> Verdict:
+    rule = freed_with_one_row_alive == falls_while_running == 0 and freed_with_none_alive > 0
+    why = (
+        "one row alive keeps its block; with none it comes back in the course's pool, wherever it lies in the table. "
+        f"vLLM waits for the request to end or to be sent away: its gauge fell {falls_while_running} times before"
+    )
+    return _verdict(rule), why
 
 
 @claim("A8", "Of 16,000 tokens 2,000 stay, and about none of the 1,000 blocks is emptied.", ARITHMETIC, SOURCE)

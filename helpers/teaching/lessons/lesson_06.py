@@ -5,14 +5,6 @@ from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import blocks_for
 from helpers.teaching.checks import Number
 
-# Blocks of 16 for requests of 100, 1, 16 and 17 tokens.
-LENGTHS = (100, 1, 16, 17)
-check_four_requests = Number(sum(blocks_for(length, 16) for length in LENGTHS), "blocks") | {
-    "two requests never share a block unless they share its tokens: round up for each, not for the sum.": 9,
-    "a block is held whole, even for one token.": sum(LENGTHS) / 16,
-    "16 tokens fill one block exactly; the next is taken when token 17 comes.": 12,
-}
-
 # Blocks of 16 for four forks of 1,000 tokens that write 100 each, when the parent has left.
 FULL, OWN = 1_000 // 16, blocks_for(1_100, 16) - 1_000 // 16
 check_four_forks = Number(FULL + 4 * OWN, "blocks") | {
