@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from helpers.eviction import SHOWN
 from helpers.plots import smollm2_eviction as plots
 from helpers.plots.compression import policy_looks
 from helpers.records.smollm2_recall import load_smollm2_recall
 from helpers.records.smollm2_sweep import NO_EVICTION, RealSweep
+from helpers.records.sweep import load_sweep
 from helpers.widgets.page import Frame
 
 FEW = ("TriAttention", "SnapKV, not smoothed", "H2O", "StreamingLLM")  # lines in the picture over budgets
@@ -37,7 +37,7 @@ def passage_frame(real: RealSweep) -> Frame:
         f"itself, 10 passages. {PAIRED}. Measured on {real.made_on}."
     )
     title = "A passage that comes again: H2O remembers it best"
-    return plots.losses_by_budget(shares, without, losses, policy_looks(SHOWN), title), caption
+    return plots.losses_by_budget(shares, without, losses, policy_looks(load_sweep().shown), title), caption
 
 
 def copying_frame(real: RealSweep) -> Frame:
@@ -56,7 +56,7 @@ def copying_frame(real: RealSweep) -> Frame:
     )
     without = real.find("recall", NO_EVICTION).loss
     title = "Nine heads of ninety: keep the passage for them, and it comes back"
-    return plots.loss_by_what_is_left(policies, forced, without, policy_looks(SHOWN), title), caption
+    return plots.loss_by_what_is_left(policies, forced, without, policy_looks(load_sweep().shown), title), caption
 
 
 def loss_of(real: RealSweep, task: str, policy: str, share: float) -> plots.Loss:

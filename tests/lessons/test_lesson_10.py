@@ -174,7 +174,7 @@ def test_heads_hold_as_many_rows_as_the_budget_and_the_tokens_since(told):
             rows = left.sum() / told.n_heads
             assert rows == len(left) if policy == NO_EVICTION else 0 <= rows - share * 640 < 32
     window = told.find("StreamingLLM", 0.5).heads_left[0]
-    assert set(window[:4]) == {90} and not window[4:300].any()
+    assert set(window[:4]) == {90} and not window[4:280].any()
 
 
 def test_what_was_not_recorded_is_named(told):
