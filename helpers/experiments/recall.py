@@ -14,16 +14,20 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from transformers import DynamicCache
 
 from helpers.cache.attention import attending
-from helpers.eviction import POLICIES, Compressor
+from helpers.eviction import POLICIES, Compressor, TriAttention
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
+from helpers.eviction.triattention import turn_back
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.sweep import INTERVAL, N_LINES, SEED, Cell, prepare, reasoner, subject
+from helpers.models.loading import Loaded, gold_and_length
 from helpers.models.worksheets import Worksheet
 
 SHARES = (0.5, 0.25)
+LINE, OPERANDS = 11, (3, 5)  # tokens of a line of the thought, and where in it an operand is named
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,58 @@ class _LookupWatcher:
             for lookup in self.lookups
         ]
         self.means[layer] = torch.stack(to_copies).mean(0)
+
+
+def values_preferred(course: Loaded, sheets: list[Worksheet], layer: int, head: int) -> dict[str, float]:
+    """Share of values in the better half of the rows, scored by the mean query over parts of one head's work.
+
+    Args:
+        course: the reasoner.
+        sheets: worksheets of one length.
+        layer: of the query head.
+        head: its number in the layer.
+
+    Returns:
+        Of its mean over the whole thought, over look-ups, and over the rest; and, as "chance", of all rows.
+    """
+    token_ids, start = gold_and_length(course, sheets)
+    watcher, kv_cache = _QueryWatcher(layer), DynamicCache(config=course.model.config)
+    with torch.inference_mode(), attending(course.model, watcher):
+        course.model(token_ids, past_key_values=kv_cache, logits_to_keep=1)
+    places, middle = torch.arange(start, token_ids.shape[1] - 1), start + 256  # half of the thought is written
+    omega = TriAttention.calibrate(course.model, token_ids[:1]).omega
+    arrows = turn_back(watcher.queries[:, head, places], omega, places)  # [sheets, tokens, bands]
+    looks_up = torch.isin((places - start) % LINE, torch.tensor(OPERANDS))
+    is_value, shares = _are_digits(course, token_ids[:, start:middle]), {}
+    for name, some in (("all it does", places > 0), ("its look-ups", looks_up), ("the rest", ~looks_up)):
+        parts = arrows[:, some].mean((0, 1)), arrows[:, some].abs().mean((0, 1))
+        alike = TriAttention(*(part.expand(*_heads_of(course), -1) for part in parts), omega)
+        scores = alike.score(layer, kv_cache.layers[layer].keys[:, :, :middle], middle - 1)[:, head, start:]
+        best = scores.topk(scores.shape[-1] // 2, dim=-1).indices
+        shares[name] = is_value.gather(1, best).float().mean().item()
+    return shares | {"chance": is_value.float().mean().item()}
+
+
+class _QueryWatcher:
+    """Keeps one layer's queries, ``[sheets, n_heads, tokens, head_dim]``."""
+
+    needs_queries, needs_weights = True, False
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+
+    def see_queries(self, layer: int, queries: torch.Tensor, scaling: float) -> None:
+        """Queries as attention sees them, turned."""
+        if layer == self.layer:
+            self.queries = queries
+
+
+def _heads_of(course: Loaded) -> tuple[int, int]:
+    return course.model.config.num_hidden_layers, course.model.config.num_attention_heads
+
+
+def _are_digits(course: Loaded, token_ids: torch.Tensor) -> torch.Tensor:
+    return torch.isin(token_ids, torch.tensor(course.tokenizer.convert_tokens_to_ids(list("0123456789"))))
 
 
 def has_copy(recorder: Recorder, lookups: list[Lookup], prompt_length: int, layer: int, kv_head: int) -> list[bool]:
@@ -169,8 +225,7 @@ def measure_all(cells: Iterable[Cell]) -> dict[str, Any]:
 
 def _values() -> torch.Tensor:
     """Which tokens of the sweep's first worksheets are values."""
-    digits = reasoner().tokenizer.convert_tokens_to_ids(list("0123456789"))
-    return torch.isin(prepare(0).token_ids, torch.tensor(digits))
+    return _are_digits(reasoner(), prepare(0).token_ids)
 
 
 def main() -> None:

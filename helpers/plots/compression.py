@@ -1,4 +1,4 @@
-"""Figures of a compressed cache: blocks over time, answers by policy and mode, what was kept, and what came back."""
+"""Figures of a compressed cache: blocks over time, answers by policy and mode, heads that look up, and their recall."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from helpers.measuring.trace import Trace
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SIZE, SKY, add_axes, new_axes, powers_axis
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, new_axes
 
 # Per selection mode a colour, a mark and a hatch.
 MODES = {
@@ -101,38 +99,6 @@ def _name_modes(ax: Axes) -> None:
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=len(MODES), frameon=False, fontsize=9)
 
 
-def lookups_by_budget(
-    budgets: Sequence[float],
-    by_mode: Mapping[str, Mapping[str, Sequence[float]]],
-    looks: Mapping[str, tuple[str, str]],
-) -> Figure:
-    """Share of look-ups right over the budget, one panel per selection mode, one line per policy.
-
-    Args:
-        budgets: shares of the thought that are kept.
-        by_mode: per mode and policy, one share per budget.
-        looks: per policy a colour and a mark, as ``policy_looks`` gives them.
-    """
-    figure = Figure(figsize=SIZE)
-    width = 0.745 / len(by_mode)
-    for i, (mode, by_policy) in enumerate(by_mode.items()):
-        ax = add_axes(figure, (0.1 + i * width, 0.15, width - 0.02, 0.75))
-        for policy, shares in by_policy.items():
-            colour, mark = looks[policy]
-            ax.plot(budgets, shares, f"{mark}-", color=colour, markersize=5, linewidth=1.3, label=policy)
-        powers_axis(ax, budgets, [f"{100 * budget:g}%" for budget in budgets], fontsize=7)
-        ax.margins(x=0.12)  # neighbours' tick labels would touch
-        ax.set_ylim(0.5, 1.02)
-        ax.yaxis.set_major_formatter("{x:.0%}")
-        ax.tick_params(labelleft=i == 0)
-        ax.set_title(mode, fontsize=9)
-    figure.axes[0].set_ylabel("look-ups right")
-    figure.axes[len(by_mode) // 2].set_xlabel("budget: rows kept, as a share of the thought")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="center right", frameon=False, fontsize=8)
-    return figure
-
-
 def weight_by_head(weights: Sequence[Sequence[float]], name: str) -> Figure:
     """One bar per query head, layer by layer: a share of its attention."""
     figure, ax = new_axes("query head, layer by layer", name)
@@ -145,37 +111,6 @@ def weight_by_head(weights: Sequence[Sequence[float]], name: str) -> Figure:
     ax.set_xticklabels([str(head) for _ in weights for head in range(n_heads)], fontsize=7)
     ax.set_ylim(0, 1.17)
     ax.yaxis.set_major_formatter("{x:.0%}")
-    return figure
-
-
-def values_by_head(
-    shares: Sequence[Sequence[float]], together: Mapping[str, float], chance: float, marked: tuple[int, int]
-) -> Figure:
-    """Share of values among the better half of the rows, by each KV head's own scores; lines for all, and for chance.
-
-    Args:
-        shares: ``[n_layers][n_kv_heads]``.
-        together: the same for one choice of all heads, by selection mode.
-        chance: share of values among all rows.
-        marked: layer and KV head to mark.
-    """
-    figure, ax = new_axes("KV head, layer by layer", "values among the better half of the rows")
-    n_heads = len(shares[0])
-    for layer, heads in enumerate(shares):
-        for head, share in enumerate(heads):
-            look = {"color": RED, "hatch": "//"} if (layer, head) == marked else {"color": SKY}
-            ax.bar(layer * (n_heads + 1) + head, share, 0.8, edgecolor="white", **look)
-        ax.text(layer * (n_heads + 1) + (n_heads - 1) / 2, 0.66, f"layer {layer}", ha="center", fontsize=9)
-    for (mode, share), style in zip(together.items(), ("-", "-."), strict=False):
-        ax.axhline(share, color=MODES[mode][0], linestyle=style, linewidth=1.8, label=f"all heads together, {mode}")
-    ax.axhline(chance, color=GREY, linestyle="--", linewidth=1.5, label="rows drawn by lot")
-    ax.set_xticks([layer * (n_heads + 1) + head for layer in range(len(shares)) for head in range(n_heads)])
-    ax.set_xticklabels([str(head) for _ in shares for head in range(n_heads)])
-    ax.set_ylim(0, 0.85)
-    ax.yaxis.set_major_formatter("{x:.0%}")
-    marks = Patch(facecolor=RED, hatch="//", edgecolor="white", label="the head that looks values up")
-    handles = [*ax.get_legend_handles_labels()[0], marks]
-    ax.legend(handles=handles, loc="upper center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -196,23 +131,4 @@ def recall_and_right(points: Sequence[tuple[str, float, float]], guessed: float)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", frameon=False)
-    return figure
-
-
-def blocks_by_mode(freed: Mapping[str, Mapping[str, float]], compacted: float) -> Figure:
-    """Blocks freed without compaction, a bar per policy and selection mode, under the line of what compaction frees."""
-    figure, ax = new_axes("", "blocks freed per worksheet", left=0.07, right=0.99)
-    halo = [withStroke(linewidth=2.5, foreground="white")]  # the line would run through the numbers
-    for i, (mode, (colour, _, hatch)) in enumerate(MODES.items()):
-        places = [x + 0.22 * (i - (len(MODES) - 1) / 2) for x in range(len(freed))]
-        heights = [by_mode[mode] for by_mode in freed.values()]
-        bars = ax.bar(
-            places, heights, 0.2, color=colour, hatch=hatch, edgecolor="white", label=f"{mode}, no compaction"
-        )
-        ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=6.5, path_effects=halo)
-    ax.axhline(compacted, color=RED, linestyle="--", linewidth=2, label="with compaction, every policy and mode")
-    ax.set_xticks(range(len(freed)), list(freed), fontsize=9)
-    ax.margins(x=0.02)
-    ax.set_ylim(0, 1.45 * compacted)
-    ax.legend(loc="upper center", ncols=2, frameon=False, fontsize=9)
     return figure

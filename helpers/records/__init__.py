@@ -21,6 +21,7 @@ from helpers.records.smollm2_sweep import load_smollm2_sweep
 from helpers.records.story_floors import load_story_floors
 from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
+from helpers.records.told_early import load_told_early
 from helpers.records.transformers_paged import load_transformers_paged
 from helpers.records.vllm_server import load_vllm_server
 from helpers.records.walls import load_walls
@@ -48,6 +49,7 @@ RECORDS = {
     "story_floors": load_story_floors,
     "sweep": load_sweep,
     "throughput": load_throughput,
+    "told_early": load_told_early,
     "transformers_paged": load_transformers_paged,
     "vllm_server": load_vllm_server,
     "walls": load_walls,

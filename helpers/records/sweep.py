@@ -44,14 +44,6 @@ class Sweep(Measured):
         """The policies that pictures show, in the register's order; the others make a table."""
         return self.facts["shown"]
 
-    @property
-    def everywhere(self) -> list[str]:
-        """Those of them that were run at all budgets: no variants of another."""
-        shares = {share for _, share, _, _ in self.results}
-        return [
-            name for name in self.shown if shares == {share for policy, share, _, _ in self.results if policy == name}
-        ]
-
     def find(self, policy: str, share: float, selection: str, compact: bool = True) -> Result:
         """The result of one cell.
 

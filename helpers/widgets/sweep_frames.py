@@ -1,6 +1,8 @@
-"""Pictures of the saved sweeps with their captions: answers, look-ups, recall, blocks."""
+"""Pictures of the reasoner with their captions: answers by policy and mode, the head that looks up, its recall."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from helpers.plots import compression
 from helpers.records.recall import load_recall
@@ -8,7 +10,6 @@ from helpers.records.sweep import Result, Sweep
 from helpers.widgets.page import Frame
 
 MODES = tuple(compression.MODES)
-SHARES = (0.0625, 0.125, 0.25, 0.5)  # of the thought
 IN_WORDS = {0.5: "half", 0.25: "a quarter"}
 
 
@@ -28,23 +29,21 @@ def answers_frame(sweep: Sweep, share: float) -> Frame:
     return compression.answers_by_mode(shares), caption
 
 
-def lookups_frame(sweep: Sweep) -> Frame:
-    """Share of look-ups right over the budget, by policy, one panel per selection mode."""
-    lookups = {
-        mode: {
-            policy: [sweep.find(policy, share, mode).share_of_lookups for share in SHARES]
-            for policy in sweep.everywhere
-        }
-        for mode in MODES
-    }
-    ours = ", ".join(f"{lookups[mode]['TriAttention'][2]:.1%} {mode}" for mode in MODES)
-    others = ", ".join(f"{policy} {lookups['shared'][policy][2]:.1%}" for policy in ("Random", "Oracle"))
+def heads_frame(weights: Sequence[Sequence[float]], n_lookups: int) -> Frame:
+    """What each query head gives, of its attention, to earlier copies of a value that is looked up.
+
+    Args:
+        weights: ``[n_layers][n_heads]``.
+        n_lookups: over how many look-ups the weights are a mean.
+    """
+    by_head = {(layer, head): share for layer, heads in enumerate(weights) for head, share in enumerate(heads)}
+    first, second = sorted(by_head, key=by_head.__getitem__, reverse=True)[:2]
     caption = (
-        "Figure: line charts, share of look-ups right over the budget, one chart per selection mode; the axis "
-        f"begins at 50%. At a quarter of the thought TriAttention has {ours}; shared, {others}. "
-        f"{sweep.facts['worksheets']['count']} worksheets, measured on {sweep.made_on}."
+        f"Figure: bars, one per query head of the reasoner: share of its attention on earlier copies of the value "
+        f"looked up, mean over {n_lookups} look-ups of formulas' values. Layer {first[0]}, head {first[1]}: "
+        f"{by_head[first]:.0%}. The next: {by_head[second]:.0%}."
     )
-    return compression.lookups_by_budget(SHARES, lookups, compression.policy_looks(sweep.shown)), caption
+    return compression.weight_by_head(weights, "attention on copies of the value"), caption
 
 
 def recall_frame() -> Frame:
@@ -59,26 +58,10 @@ def recall_frame() -> Frame:
     caption = (
         f"Figure: marks, share of look-ups right over the share with a copy left in layer {head['layer']}, KV head "
         f"{head['kv_head']}: {len(points)} runs of {facts['lookups']:,} look-ups each, all policies and modes, half "
-        f"and a quarter of the thought kept. The dashed line is the prediction. With a copy {right_have:,} of {have:,} "
-        f"came out right, without one {right_lack:.0%}. Measured on {recall.made_on}."
+        f"and a quarter of the thought kept; both axes begin at 50%. The dashed line is the prediction. With a copy "
+        f"{right_have:,} of {have:,} came out right, without one {right_lack:.0%}. Measured on {recall.made_on}."
     )
     return compression.recall_and_right(points, right_lack), caption
-
-
-def blocks_frame(sweep: Sweep, share: float) -> Frame:
-    """Blocks freed without compaction, by policy and selection mode, under what compaction frees."""
-    freed = {
-        policy: {mode: sweep.find(policy, share, mode, compact=False).blocks_freed for mode in MODES}
-        for policy in sweep.everywhere
-    }
-    packed = max(sweep.find(policy, share, mode).blocks_freed for policy in sweep.everywhere for mode in MODES)
-    ours = ", ".join(f"{count:.2f} {mode}" for mode, count in freed["TriAttention"].items())
-    caption = (
-        f"Figure: bars, blocks of {sweep.facts['block_size']} slots freed per worksheet without compaction, by policy "
-        f"and selection mode, {IN_WORDS[share]} of the thought kept; the dashed line: with compaction, {packed:.0f} "
-        f"for every policy and mode. Without it TriAttention frees {ours}. Measured on {sweep.made_on}."
-    )
-    return compression.blocks_by_mode(freed, packed), caption
 
 
 def _by_mode(sweep: Sweep, policy: str, share: float) -> dict[str, Result]:

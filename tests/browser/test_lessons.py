@@ -17,7 +17,7 @@ from helpers.models import gold_ids, load_reasoner, load_smollm2, make_worksheet
 from helpers.teaching import journal
 from helpers.teaching.journal import Journal
 from helpers.teaching.quiz import QUESTIONS
-from helpers.widgets import blocks, floors, memory, mistakes, own_plan, planner
+from helpers.widgets import blocks, floors, memory, mistakes, own_plan, planner, told_early
 from helpers.widgets.compression import N_SHEETS, compression_frame
 from helpers.widgets.living.attention_words import attend, verdict
 from helpers.widgets.living.shared_heads import count
@@ -35,6 +35,8 @@ ARGUMENTS = {
     "tokens/s wanted": "wanted",
     "tokens kept": "kept",
     "block size": "block_size",
+    "asked for": "fact",
+    "rows kept": "kept",
 }
 
 
@@ -136,6 +138,7 @@ CONTROLS = [
     Control("04", ("sequences",), planner.plan_frame, ("slider",), how={"last": "End"}),  # alone, one shares nothing
     Control("06", ("prompt",), blocks.pool_frame, ("slider",)),
     Control("09", ("budget",), floors_of, how=SLOW | {"turn": read_a_text}),
+    Control("10", ("asked for",), told_early.answer_frame),
     Control("10", ("budget",), compression_of, how=SLOW),
     PLAN,
 ]

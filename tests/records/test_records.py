@@ -78,9 +78,6 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "kv_row",
         "llama_cpp_formats",
         "memory_speed",
-        "query_concentration",
-        "smollm2_recall",
-        "smollm2_sweep",
         "transformers_paged",
     ]
     assert describe("memory_speed").splitlines()[:2] == [

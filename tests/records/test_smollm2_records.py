@@ -35,15 +35,30 @@ def test_a_cell_that_is_not_there_is_named():
         SWEEP.find("recall", "TriAttention", 0.3)
 
 
-def test_losses_are_drawn_a_line_a_policy_a_panel_a_task():
-    panels = {}
-    for task in ("english", "recall"):
-        shares = SWEEP.shares(task)
-        by_policy = {name: [SWEEP.find(task, name, share).loss for share in shares] for name in SWEEP.policies(task)}
-        panels[task] = shares, SWEEP.find(task, NO_EVICTION).loss, by_policy
-    figure = plots.losses_by_budget(panels, policy_looks(SWEEP.policies("recall")))
-    assert [ax.get_title() for ax in figure.axes] == ["english", "recall"]
-    assert all(len(ax.lines) == len(SWEEP.policies("recall")) + 1 for ax in figure.axes)
+def losses(task, policy):
+    without = SWEEP.find(task, NO_EVICTION)
+    found = [SWEEP.find(task, policy, share) for share in SWEEP.shares(task)]
+    return [plots.Loss(each.loss, each.more_than(without)[1]) for each in found]
+
+
+def test_losses_are_drawn_a_line_a_policy_with_their_intervals():
+    names = SWEEP.policies("recall")
+    by_policy = {name: losses("recall", name) for name in names}
+    figure = plots.losses_by_budget(SWEEP.shares("recall"), 0.24, by_policy, policy_looks(names), "a title")
+    [ax] = figure.axes
+    assert ax.get_title("left") == "a title" and len(ax.containers) == len(names)
+    for bars, of_policy in zip(ax.containers, by_policy.values(), strict=True):
+        line, _, (spans,) = bars
+        assert line.get_ydata().tolist() == [loss.mean for loss in of_policy]
+        ends = [part[:, 1].tolist() for part in spans.get_segments()]
+        assert ends == [pytest.approx([loss.mean - loss.half, loss.mean + loss.half]) for loss in of_policy]
+
+
+def test_what_is_beyond_the_axis_is_written_there():
+    costs = {"H2O": plots.Loss(3.6, 0.01), "Random": plots.Loss(4.2, 0.1)}
+    [ax] = plots.cost_by_policy(costs, 3.5, 0.2, "a title").axes
+    assert [text.get_text() for text in ax.texts] == ["0.70"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(costs)
 
 
 def test_what_is_left_to_copying_heads_decides_and_other_heads_do_not():
@@ -62,6 +77,6 @@ def test_losses_are_drawn_over_what_the_copying_heads_have_left():
     forced = {f"{each.policy}, {each.keep}": each for each in HEADS.forced if each.heads == "the copying heads"}
     arrows = {name: (each.policy, each.left_to_copying_heads, each.loss) for name, each in forced.items()}
     without = SWEEP.find("recall", NO_EVICTION).loss
-    figure = plots.loss_by_what_is_left(points, arrows, without, policy_looks(points))
+    figure = plots.loss_by_what_is_left(points, arrows, without, policy_looks(points), "a title")
     labels = {text.get_text() for text in figure.legends[0].get_texts()}
     assert labels == {*points, *arrows, "no eviction"}
