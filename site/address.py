@@ -1,7 +1,7 @@
 """Where the course is published: it stands in pyproject.toml's URLs, and nowhere else.
 
-Badges, CITATION.cff and the site have it from there: ``python site/address.py`` writes it into the two files that cannot
-read it. Until somebody publishes, it is a placeholder.
+Badges, CITATION.cff and the site have it from there: ``python site/address.py`` writes it where nothing can
+read. Until somebody publishes, it is a placeholder.
 """
 
 from __future__ import annotations

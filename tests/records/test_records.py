@@ -78,7 +78,6 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "kv_row",
         "llama_cpp_formats",
         "memory_speed",
-        "transformers_paged",
     ]
     assert describe("memory_speed").splitlines()[:2] == [
         "memory_speed: How quick the memory system is, against its goals.",
