@@ -1,6 +1,6 @@
 """Where the course is published: it stands in pyproject.toml's URLs, and nowhere else.
 
-Badges, CITATION.cff and the site have it from there: ``python site/address.py`` writes it where nothing can
+Badges, CITATION.cff and the site have it from there; ``python site/address.py`` writes it into the files that cannot
 read. Until somebody publishes, it is a placeholder.
 """
 
