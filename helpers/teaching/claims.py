@@ -12,9 +12,21 @@ from typing import Any
 
 from IPython.display import display
 
-from helpers.teaching.verdicts import CLAIMS, FAILS, HOLDS, IN_PART, OPEN, Verdict
+from helpers.teaching.verdicts import CLAIMS, EVIDENCE, FAILS, HOLDS, IN_PART, OPEN, Verdict
 
-__all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "MIME", "OPEN", "judge", "record", "recorded", "verdict_table"]
+__all__ = [
+    "CLAIMS",
+    "FAILS",
+    "HOLDS",
+    "IN_PART",
+    "MIME",
+    "OPEN",
+    "judge",
+    "record",
+    "recorded",
+    "table_by_evidence",
+    "verdict_table",
+]
 
 MIME = "application/vnd.kv-memory.claim+json"
 DIGITS = 4  # of a float that is kept: those that every processor finds, and as many as a verdict tells
@@ -61,6 +73,23 @@ def verdict_table(values: dict[str, Values]) -> str:
     for name, claim in CLAIMS.items():
         verdict, why = judge(name, values)
         lines.append(f"| {name} | {claim.told} | **{verdict}** | {', '.join(claim.evidence)} | {why} |")
+    return "\n".join(lines)
+
+
+def table_by_evidence(values: dict[str, Values]) -> str:
+    """The claims by whose evidence their verdicts rest on, and by verdict, as a table in Markdown.
+
+    A claim stands in each row whose evidence it needs.
+    """
+    verdicts = {name: judge(name, values)[0] for name in CLAIMS}
+    shown = [verdict for verdict in (HOLDS, IN_PART, FAILS, OPEN) if verdict in verdicts.values()]
+    lines = [f"| whose evidence | {' | '.join(shown)} |", "|---" * (1 + len(shown)) + "|"]
+    for kind in EVIDENCE:
+        cells = (
+            ", ".join(name for name, claim in CLAIMS.items() if kind in claim.evidence and verdicts[name] == verdict)
+            for verdict in shown
+        )
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -30,7 +30,7 @@ WITHOUT_TORCH = ["arithmetic", "measuring", "records", "plots"]  # every file of
 # Of these rooms only the files that are named need torch.
 NEED_TORCH = {
     "engines": {"kvpress_child", "reasoner_gguf"},
-    "widgets": {"card_limit", "compression", "floors", "living.garage_live", "living.live_talk", "living.stored_row"},
+    "widgets": {"compression", "floors", "living.garage_live", "living.live_talk", "living.stored_row", "readers"},
     "teaching": {
         "labs.lab_4",
         "labs.lab_5",

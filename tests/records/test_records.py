@@ -82,7 +82,6 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
         "memory_speed",
         "query_concentration",
         "smollm2_recall",
-        "smollm2_sweep",
         "transformers_paged",
     ]
     assert describe("memory_speed").splitlines()[:2] == [
