@@ -102,4 +102,4 @@ def test_formats_are_tested_on_the_texts_of_the_sweep():
     for (task, form), tested in found.formats.items():
         more, _ = tested.more_than(sweep.find(task, NO_EVICTION))
         assert len(tested.right) == len(sweep.find(task, NO_EVICTION).right)
-        assert abs(more) < (0.01 if form == "q8_0" else 0.3)
+        assert abs(more) < (0.01 if form == "q8_0" else 0.5)
