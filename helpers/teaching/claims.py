@@ -61,9 +61,14 @@ def recorded(folder: str | Path) -> dict[str, Values]:
 
 
 def judge(claim: str, values: dict[str, Values]) -> Verdict:
-    """The verdict on a claim and why, from the recorded values; "not settled" where its lesson has not been run."""
+    """The verdict on a claim and why, from the recorded values; "not settled" where its lesson has not been run.
+
+    Nor is it where a notebook was saved by an older course, whose verdict needed other values.
+    """
     if claim not in values:
         return OPEN, "no lesson has recorded a value yet"
+    if set(values[claim]) != set(CLAIMS[claim].needs):
+        return OPEN, "recorded by an older lesson; run its lesson again"
     return CLAIMS[claim].judge(**values[claim])
 
 

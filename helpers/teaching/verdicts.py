@@ -154,7 +154,7 @@ def _(token_ratio: float, speed_ratio: float, accuracy_full: float, accuracy_sma
 @claim("A14", "With it a 32B reasoner runs on a 24 GB card.", ARITHMETIC, SOURCE)
 def _(kept: int, total: int, capacity: int, engines_here: int) -> Verdict:
     fits = total <= capacity
-    ran = "run here by nobody; its authors show one run" if not engines_here else f"run here by {engines_here}"
+    ran = f"engines that ran it here: {engines_here or 'none; its authors show one run'}"
     why = f"{total / GiB:.1f} of {capacity / GiB:.0f} GiB, {kept / GiB:.2f} of them cache; {ran}"
     return _verdict(fits and engines_here > 0, fits), why
 

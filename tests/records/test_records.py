@@ -74,13 +74,11 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
     unseen = [name for name, load in RECORDS.items() if not shown_in(load.__name__)]
     assert unseen == [
         "attention_mass",
-        "compass",
         "conversation_price",
         "kv_format_loss",
         "kv_row",
         "llama_cpp_formats",
         "memory_speed",
-        "query_concentration",
         "smollm2_recall",
         "transformers_paged",
     ]

@@ -122,6 +122,10 @@ def test_a_claim_without_a_value_is_not_settled():
     assert judge("A1", {}) == (OPEN, "no lesson has recorded a value yet")
 
 
+def test_a_claim_with_the_values_of_an_older_verdict_is_not_settled():
+    assert judge("A1", {"A1": {"growth": 8}}) == (OPEN, "recorded by an older lesson; run its lesson again")
+
+
 @pytest.mark.parametrize(("claim", "values", "words"), [("Z9", {}, "Z9"), ("A5", {"freed": 1}, "freed_shared")])
 def test_what_cannot_be_recorded_is_refused_in_one_line(claim, values, words):
     with pytest.raises(ValueError, match=words) as error:
