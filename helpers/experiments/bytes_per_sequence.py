@@ -34,11 +34,6 @@ def slot_bytes(shape: KVShape, itemsize: int, scored: bool, gathered: bool = Tru
     return row * shape.n_layers + 4 * rows + 2 * 8 + buffers + work
 
 
-def scoring_bytes(shape: KVShape, rows: int) -> int:
-    """Bytes that scoring one sequence makes on the way: the keys of one layer in float32, about four times over."""
-    return 4 * 4 * rows * shape.n_kv_heads * shape.head_dim
-
-
 def weight_bytes_read(model: Any) -> int:
     """Bytes of weights that a step reads: all but the input embedding, of which it reads a few rows."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight

@@ -1,24 +1,38 @@
-"""Every lever at once: four sub-agents on one worksheet, and what their caches hold under each saving, measured.
+"""Every lever at once: four readers of one document, and what their caches hold under each saving, measured.
 
-The agents read the same formulas and are asked for different names, so that all of their prompt but its last word can
-be shared. Each lever is added to those before it.
+``python -m helpers.experiments.stacked_savings`` has SmolLM2 read documents of English, each for four readers, who then
+go on to a passage of their own. Each lever is added to those before it; the loss of the passages says what it costs.
+Two tasks of the sweep (``smollm2_sweep``) are read in coarser formats too, to be set beside what eviction costs there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache.block_pool import blocks_for
 from helpers.cache.paged_cache import PagedCache
-from helpers.decoding.judged import BLOCK_SIZE, judge
 from helpers.decoding.loop import replay
-from helpers.eviction import Compressor
-from helpers.models.loading import gold_and_length
-from helpers.models.worksheets import Worksheet
+from helpers.decoding.losses import foretold, token_losses
+from helpers.eviction import Compressor, Policy
+from helpers.experiments.report import command_of, finish, new_parser, new_report
+from helpers.experiments.smollm2_sweep import prepared
+from helpers.experiments.smollm2_tasks import TASKS, Task, smollm2
+from helpers.experiments.windows import windows
+from helpers.models.loading import Loaded
+from helpers.records import stacked_savings as names
+
+BLOCK_SIZE, READERS = 16, 4
+DOCUMENT, OWN = 320, 192  # tokens: read by all four, and by one alone
+BUDGET, INTERVAL = 96, 32  # half of a reader's own tokens
+SELECTION = "per_layer_per_head"
+DOCUMENTS = 6
+FORMATS, TESTS = ("q8_0", "q4_0"), ("english", "facts")
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Levers:
         grouped: one set of rows per KV head; otherwise one per query head, as without grouped-query attention, and
             then without sharing and eviction: the first line of the comparison, to which the others are added.
         kv_format: how rows are stored.
-        shared: the agents share the blocks of their common prompt.
+        shared: the readers share the blocks of the document.
         compressor: evicts and compacts, or None.
     """
 
@@ -45,68 +59,106 @@ class Levers:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What four agents held at the end, and how many were right.
+    """What the readers held at the end, and how well they foretold their passages.
 
     Attributes:
-        bytes_held: bytes of all blocks that any agent holds, shared ones once.
-        right: agents whose thought and answer are the gold text, token for token.
-        agents: how many there were.
+        bytes_held: bytes of all blocks that any reader holds, shared ones once.
+        losses: per reader, the mean loss of its passage, from where rows may have gone.
     """
 
     bytes_held: int
-    right: int
-    agents: int
+    losses: list[float]
 
 
-def ask_four(sheet: Worksheet) -> list[Worksheet]:
-    """The worksheet with four different questions: the names of four of its formulas, from early to late."""
-    words = sheet.thought.split()
-    lines = [words[i : i + 11] for i in range(0, len(words) - 2, 11)]
-    asked = [lines[len(lines) * k // 4] for k in range(4)]
-    prompt, thought = sheet.prompt.rsplit(" ", 1)[0], " ".join(words[:-1])
-    return [replace(sheet, prompt=f"{prompt} {w[0]}", thought=f"{thought} {w[0]}", answer=w[9]) for w in asked]
+def all_levers(policy: Policy) -> dict[str, Levers]:
+    """Each lever on top of those before it, by name; then eviction that does not stop at the document."""
+    half = Compressor(policy, BUDGET, INTERVAL, SELECTION)
+    only_evict = Compressor(policy, BUDGET, INTERVAL, SELECTION, compact=False)
+    everywhere = Compressor(policy, (DOCUMENT + OWN) // 2, INTERVAL, SELECTION, protect_prompt=False)
+    return {
+        names.APART: Levers(grouped=False),
+        names.GROUPED: Levers(),
+        names.Q8_0: Levers(kv_format="q8_0"),
+        names.SHARED: Levers(kv_format="q8_0", shared=True),
+        names.EVICTED: Levers(kv_format="q8_0", shared=True, compressor=only_evict),
+        names.COMPACTED: Levers(kv_format="q8_0", shared=True, compressor=half),
+        names.EVERYWHERE: Levers(kv_format="q8_0", shared=True, compressor=everywhere),
+    }
 
 
-def run_agents(reasoner: Any, sheets: list[Worksheet], levers: Levers) -> Outcome:
-    """Let the agents think, one after the other, and keep their caches until the last has answered."""
-    token_ids, prompt_length = gold_and_length(reasoner, sheets)
-    parent = _read_prompt(reasoner.model, token_ids[:1, : prompt_length - 1], levers, token_ids.numel())
-    caches, right = [], 0
+def four_texts(loaded: Loaded, documents: int) -> torch.Tensor:
+    """The readers' texts, ``[documents, 4, DOCUMENT + OWN]``: a document, then a passage out of what follows it."""
+    pieces = windows(loaded, "english", documents, DOCUMENT + READERS * OWN)
+    document, passages = pieces[:, None, :DOCUMENT], pieces[:, DOCUMENT:].view(documents, READERS, OWN)
+    return torch.cat([document.expand(-1, READERS, -1), passages], dim=2)
+
+
+def run_readers(
+    model: Any,
+    token_ids: torch.Tensor,
+    document: int,
+    levers: Levers,
+    counted_from: int = BUDGET + INTERVAL,
+    on_reader: Callable[[], Any] | None = None,
+) -> Outcome:
+    """Let the readers read, one after the other, and keep their caches until the last is done.
+
+    Args:
+        model: a causal language model.
+        token_ids: ``[readers, length]``, alike in the first ``document`` tokens.
+        document: tokens of the document. All but the last are read first, and shared where they are.
+        levers: which savings are on.
+        counted_from: the token of a passage from which on its loss counts.
+        on_reader: called when a reader is done.
+    """
+    common = token_ids[:1, : document - 1]
+    parent = _read_document(model, common, levers, token_ids.numel())
+    caches, losses = [], []
     for ids in token_ids:
-        prompt = ids[None, : prompt_length - 1]
-        cache = parent.fork() if levers.shared else _read_prompt(reasoner.model, prompt, levers, len(ids))
-        right += sum(judge(reasoner, ids[None], prompt_length, cache, levers.compressor).sheets_right)
-        caches.append(cache if levers.grouped else _with_rows_per_query_head(cache, reasoner.model))
+        cache = parent.fork() if levers.shared else _read_document(model, common, levers, len(ids))
+        found, _ = token_losses(model, ids[None, document - 1 :], 1, cache, levers.compressor)
+        losses.append(round(float(found[0, counted_from:].mean()), 3))
+        caches.append(cache if levers.grouped else _with_rows_per_query_head(cache, model))
+        if on_reader is not None:
+            on_reader()
     parent.reset()
-    return Outcome(_bytes_held(caches), right, len(sheets))
+    return Outcome(_bytes_held(caches), losses)
 
 
-def predict_bytes(shape: KVShape, group_size: int, prompt: int, decoded: int, agents: int, levers: Levers) -> int:
-    """What ``run_agents`` must find, from a closed form that knows no tensor.
+def predict_bytes(shape: KVShape, group_size: int, document: int, own: int, readers: int, levers: Levers) -> int:
+    """What ``run_readers`` must find, from a closed form that knows no tensor.
 
     Args:
         shape: the model's.
         group_size: query heads per KV head.
-        prompt: tokens of the prompt; all but the last are read before an agent forks.
-        decoded: tokens of thought in the cache at the end.
-        agents: how many there are.
+        document: tokens of the document; all but the last are read before a reader forks.
+        own: tokens of a reader's passage.
+        readers: how many there are.
         levers: which savings are on.
     """
-    shared = (prompt - 1) // BLOCK_SIZE if levers.shared else 0  # full blocks; a partly filled one is copied
-    own = blocks_for(prompt + _alive(decoded, levers.compressor), BLOCK_SIZE) - shared
+    evicts = levers.compressor is not None and levers.compressor.compact
+    moved = evicts and not levers.compressor.protect_prompt  # rows that slide leave no block as the others have it
+    shared = (document - 1) // BLOCK_SIZE if levers.shared and not moved else 0  # full ones; the last is copied
+    alive = _alive(document, own, levers.compressor) if evicts else document + own
     block = shape.bytes(BLOCK_SIZE, kv_format=levers.kv_format) * (1 if levers.grouped else group_size)
-    return (shared + agents * own) * block
+    return (shared + readers * (blocks_for(alive, BLOCK_SIZE) - shared)) * block
 
 
-def _alive(decoded: int, compressor: Compressor | None) -> int:
-    """Rows of the thought that hold blocks at its end: the saw-tooth; all, if survivors stay where they are."""
-    if compressor is None or not compressor.compact or decoded < compressor.budget + compressor.interval:
-        return decoded
-    return compressor.budget + (decoded - compressor.budget) % compressor.interval
+def _alive(document: int, own: int, compressor: Compressor) -> int:
+    """Rows of one reader at the end, compression by compression: the saw-tooth."""
+    protected = document if compressor.protect_prompt else 0
+    rows, full = document, protected + compressor.budget + compressor.interval
+    while True:
+        if rows >= full:
+            rows = protected + compressor.budget
+        step = min(own, full - rows)
+        if step == 0:
+            return rows
+        rows, own = rows + step, own - step
 
 
-def _read_prompt(model: Any, token_ids: torch.Tensor, levers: Levers, room: int) -> PagedCache:
-    """A cache with the prompt read, in a pool with room for so many tokens more."""
+def _read_document(model: Any, token_ids: torch.Tensor, levers: Levers, room: int) -> PagedCache:
+    """A cache with the document read, in a pool with room for so many tokens more."""
     blocks = 4 + blocks_for(token_ids.shape[1] + room, BLOCK_SIZE)
     cache = PagedCache.for_model(model, blocks, BLOCK_SIZE, levers.kv_format)
     replay(model, token_ids, token_ids.shape[1], cache)
@@ -130,3 +182,35 @@ def _with_rows_per_query_head(cache: PagedCache, model: Any) -> PagedCache:
         rows = (states.repeat_interleave(n_heads // shape.n_kv_heads, dim=1) for states in cache.read(layer))
         copy.update(*rows, layer)
     return copy
+
+
+def test_format(task: Task, kv_format: str) -> dict[str, list]:
+    """Read the texts of a task with all rows kept in a format; loss and answers as the sweep has them."""
+    model, (count, length) = smollm2().model, task.token_ids.shape
+    pool = PagedCache.for_model(model, count * blocks_for(length, BLOCK_SIZE), BLOCK_SIZE, kv_format, count)
+    losses, trace = token_losses(model, task.token_ids, 1, pool)
+    counted, right = task.counted[:, 1:], foretold(trace, task.token_ids)
+    by_text = (losses * counted).sum(1) / counted.sum(1)
+    return {"losses": [round(x, 3) for x in by_text.tolist()], "right": (right | ~counted).all(1).int().tolist()}
+
+
+def main() -> None:
+    """Run from the command line and save."""
+    parser = new_parser("stacked_savings", __doc__)
+    parser.add_argument("--documents", type=int, default=DOCUMENTS)
+    options = parser.parse_args()
+    model, texts = smollm2().model, four_texts(smollm2(), options.documents)
+    lines = []
+    for name, levers in tqdm(all_levers(prepared("TriAttention")).items(), unit="line"):
+        outcomes = [run_readers(model, four, DOCUMENT, levers) for four in texts]
+        [held] = {outcome.bytes_held for outcome in outcomes}  # bytes do not ask what the text says
+        losses = [loss for outcome in outcomes for loss in outcome.losses]
+        lines.append({"name": name, "bytes_held": held, "losses": losses})
+    pairs = [(task, kv_format) for task in TESTS for kv_format in FORMATS]
+    formats = [{"task": t, "kv_format": f} | test_format(TASKS[t](), f) for t, f in tqdm(pairs, unit="test")]
+    sizes = {"document": DOCUMENT, "own": OWN, "budget": BUDGET, "interval": INTERVAL, "block_size": BLOCK_SIZE}
+    finish(new_report(command_of(parser, options)) | {"sizes": sizes, "lines": lines, "formats": formats}, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,6 @@
 """A limit on what this process may ask for: on a CPU what a card's size is on a GPU.
 
-Linux limits the address space. What is asked for counts, whether it is ever written or not: so weights that nobody
-reads take as much of the limit as real ones, and none of the machine's memory.
+Linux limits the address space. What is asked for counts, whether it is ever written or not.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def limited(cap: int) -> Iterator[None]:
         ValueError: if this system does not limit processes so, or allows this one less.
     """
     if resource is None or not sys.platform.startswith("linux"):
-        raise ValueError("a cap on a CPU needs Linux; try --tiny, where a small pool is the wall")
+        raise ValueError("a cap on a process needs Linux")
     before, most = resource.getrlimit(resource.RLIMIT_AS)
     _give_back_what_is_freed()
     limit = _asked_for() + cap
@@ -43,11 +42,6 @@ def limited(cap: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (before, most))
-
-
-def bytes_left() -> int:
-    """Bytes that this process may still ask for, within ``limited``."""
-    return resource.getrlimit(resource.RLIMIT_AS)[0] - _asked_for()
 
 
 def _asked_for() -> int:

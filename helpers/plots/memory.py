@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.arithmetic.catalog import GiB
 from helpers.plots.canvas import BLUE, GREY, LIMIT, ORANGE, RED, SKY, bytes_axis, new_axes
-
-RUN_LOOKS = (
-    {"color": ORANGE, "linestyle": "-", "linewidth": 5, "alpha": 0.8},
-    {"color": "black", "linestyle": ":", "linewidth": 2},
-    {"color": BLUE, "linestyle": "-", "linewidth": 2},
-)
 
 
 def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_cache: Sequence[float]) -> Figure:
@@ -39,52 +31,6 @@ def bytes_by_layer(predicted: Sequence[int], measured: Sequence[int]) -> Figure:
     bytes_axis(ax.yaxis, max([*predicted, *measured]))
     ax.legend(loc="upper right", frameon=False, ncols=2)
     return figure
-
-
-def held_until_the_end(
-    runs: Mapping[str, Sequence[tuple[int, int]]], room: int, right: int, zoomed: tuple[int, int]
-) -> Figure:
-    """Bytes of K and V over the tokens seen, each run to its end: a cross where memory ran out, a dot where it did not.
-
-    Args:
-        runs: by name, tokens seen and bytes held, pass by pass; the last run is the one that is also drawn enlarged.
-        room: bytes that the limit leaves for the cache.
-        right: tokens of the whole thought.
-        zoomed: the tokens from and to which the last run is enlarged.
-    """
-    figure, ax = new_axes("tokens seen", "KV cache held")
-    for (name, curve), look in zip(runs.items(), RUN_LOOKS, strict=False):
-        ax.plot(*zip(*curve, strict=True), label=name, **look)
-        _draw_end(ax, *curve[-1], right)
-    ax.axhline(room, color=GREY, linestyle="--", linewidth=1.5, label="room beside the weights")
-    ax.set_xlim(0, 1.02 * right)
-    ax.set_ylim(0, 1.15 * room)
-    bytes_axis(ax.yaxis, 1.15 * room)
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, 0.84), frameon=False, fontsize=9)
-    _draw_enlarged(ax, list(runs.values())[-1], zoomed)
-    return figure
-
-
-def _draw_end(ax: Axes, tokens: int, held: int, right: int) -> None:
-    done = tokens >= right
-    mark = {"marker": "o", "color": BLUE} if done else {"marker": "X", "color": RED, "markersize": 11, "zorder": 5}
-    ax.plot([tokens], [held], **mark)
-    if not done:
-        ax.annotate(f"{tokens:,}", (tokens, held), xytext=(9, -4), textcoords="offset points", color=RED)
-
-
-def _draw_enlarged(ax: Axes, curve: Sequence[tuple[int, int]], zoomed: tuple[int, int]) -> None:
-    """The teeth of the last run are too small to be seen in the whole picture."""
-    inset = ax.inset_axes((0.56, 0.1, 0.36, 0.24))
-    inset.plot(*zip(*curve, strict=True), **RUN_LOOKS[2])
-    held = [bytes_held for tokens, bytes_held in curve if zoomed[0] <= tokens <= zoomed[1]]
-    low, high = min(held), max(held)
-    inset.set_xlim(*zoomed)
-    inset.set_ylim(low - 0.3 * (high - low), high + 0.3 * (high - low))
-    inset.set_yticks([low, high], [f"{each / GiB:.2f} GiB" for each in (low, high)], fontsize=8)
-    inset.set_xticks(zoomed, [f"{tokens:,}" for tokens in zoomed], fontsize=8)
-    ax.indicate_inset_zoom(inset, edgecolor=GREY)
 
 
 def memory_wall(

@@ -1,9 +1,9 @@
 """Saved measurements, one JSON file per experiment, and their readers. Nothing here imports torch."""
 
 from helpers.records.attention_mass import load_attention_mass
-from helpers.records.card_limit import load_card_limit
 from helpers.records.compass import load_compass
 from helpers.records.conversation_price import load_conversation_price
+from helpers.records.engine_total import load_engine_total
 from helpers.records.fidelity import load_table
 from helpers.records.garage import load_garage
 from helpers.records.head_variants import load_head_variants
@@ -11,6 +11,7 @@ from helpers.records.kv_format_loss import load_kv_format_loss
 from helpers.records.kv_row import load_kv_row
 from helpers.records.kvpress_race import load_kvpress_race
 from helpers.records.kvpress_rows import load_kvpress_rows
+from helpers.records.last_words import load_last_words
 from helpers.records.llama_cpp_formats import load_llama_cpp_formats
 from helpers.records.memory_speed import load_memory_speed
 from helpers.records.query_concentration import load_query_concentration
@@ -18,6 +19,7 @@ from helpers.records.recall import load_recall
 from helpers.records.service import load_evidence
 from helpers.records.smollm2_recall import load_smollm2_recall
 from helpers.records.smollm2_sweep import load_smollm2_sweep
+from helpers.records.stacked_savings import load_stacked_savings
 from helpers.records.story_floors import load_story_floors
 from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
@@ -29,9 +31,9 @@ from helpers.records.walls import load_walls
 # The record of each experiment: ``helpers.experiments.NAME`` writes NAME.json, which NAME.py reads.
 RECORDS = {
     "attention_mass": load_attention_mass,
-    "card_limit": load_card_limit,
     "compass": load_compass,
     "conversation_price": load_conversation_price,
+    "engine_total": load_engine_total,
     "fidelity": load_table,
     "garage": load_garage,
     "head_variants": load_head_variants,
@@ -39,6 +41,7 @@ RECORDS = {
     "kv_row": load_kv_row,
     "kvpress_race": load_kvpress_race,
     "kvpress_rows": load_kvpress_rows,
+    "last_words": load_last_words,
     "llama_cpp_formats": load_llama_cpp_formats,
     "memory_speed": load_memory_speed,
     "query_concentration": load_query_concentration,
@@ -46,6 +49,7 @@ RECORDS = {
     "service": load_evidence,
     "smollm2_recall": load_smollm2_recall,
     "smollm2_sweep": load_smollm2_sweep,
+    "stacked_savings": load_stacked_savings,
     "story_floors": load_story_floors,
     "sweep": load_sweep,
     "throughput": load_throughput,

@@ -12,9 +12,21 @@ from typing import Any
 
 from IPython.display import display
 
-from helpers.teaching.verdicts import CLAIMS, FAILS, HOLDS, IN_PART, OPEN, Verdict
+from helpers.teaching.verdicts import CLAIMS, EVIDENCE, FAILS, HOLDS, IN_PART, OPEN, Verdict
 
-__all__ = ["CLAIMS", "FAILS", "HOLDS", "IN_PART", "MIME", "OPEN", "judge", "record", "recorded", "verdict_table"]
+__all__ = [
+    "CLAIMS",
+    "FAILS",
+    "HOLDS",
+    "IN_PART",
+    "MIME",
+    "OPEN",
+    "judge",
+    "record",
+    "recorded",
+    "table_by_evidence",
+    "verdict_table",
+]
 
 MIME = "application/vnd.kv-memory.claim+json"
 DIGITS = 4  # of a float that is kept: those that every processor finds, and as many as a verdict tells
@@ -49,9 +61,14 @@ def recorded(folder: str | Path) -> dict[str, Values]:
 
 
 def judge(claim: str, values: dict[str, Values]) -> Verdict:
-    """The verdict on a claim and why, from the recorded values; "not settled" where its lesson has not been run."""
+    """The verdict on a claim and why, from the recorded values; "not settled" where its lesson has not been run.
+
+    Nor is it where a notebook was saved by an older course, whose verdict needed other values.
+    """
     if claim not in values:
         return OPEN, "no lesson has recorded a value yet"
+    if set(values[claim]) != set(CLAIMS[claim].needs):
+        return OPEN, "recorded by an older lesson; run its lesson again"
     return CLAIMS[claim].judge(**values[claim])
 
 
@@ -61,6 +78,23 @@ def verdict_table(values: dict[str, Values]) -> str:
     for name, claim in CLAIMS.items():
         verdict, why = judge(name, values)
         lines.append(f"| {name} | {claim.told} | **{verdict}** | {', '.join(claim.evidence)} | {why} |")
+    return "\n".join(lines)
+
+
+def table_by_evidence(values: dict[str, Values]) -> str:
+    """The claims by whose evidence their verdicts rest on, and by verdict, as a table in Markdown.
+
+    A claim stands in each row whose evidence it needs.
+    """
+    verdicts = {name: judge(name, values)[0] for name in CLAIMS}
+    shown = [verdict for verdict in (HOLDS, IN_PART, FAILS, OPEN) if verdict in verdicts.values()]
+    lines = [f"| whose evidence | {' | '.join(shown)} |", "|---" * (1 + len(shown)) + "|"]
+    for kind in EVIDENCE:
+        cells = (
+            ", ".join(name for name, claim in CLAIMS.items() if kind in claim.evidence and verdicts[name] == verdict)
+            for verdict in shown
+        )
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -95,7 +95,11 @@ QUESTIONS: tuple[Question, ...] = (
         (
             ("90%", "A block comes back when all of its tokens are gone, not nine in ten."),
             ("50%", "The chance that all 16 tokens of a block are evicted is 0.9 to the power of 16."),
-            ("18.5%", "0.9 to the power of 16: all its tokens must be among the evicted."),
+            (
+                "18.5%",
+                "0.9 to the power of 16: all its tokens must be among the evicted. So in a pool that gives blocks back "
+                "from anywhere, as ours does; vLLM's gives none back from the middle of a full layer's table.",
+            ),
             ("none at all", "That is nearly so when every head chooses for itself; here all choose together."),
         ),
         2,

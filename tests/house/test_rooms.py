@@ -31,12 +31,12 @@ WITHOUT_TORCH = ["arithmetic", "measuring", "records", "plots"]  # every file of
 NEED_TORCH = {
     "engines": {"kvpress_child", "reasoner_gguf"},
     "widgets": {
-        "card_limit",
         "compression",
         "floors",
         "living.garage_live",
         "living.live_talk",
         "living.stored_row",
+        "readers",
         "shuffled_notes",
     },
     "teaching": {

@@ -1,4 +1,4 @@
-"""Lesson 12: the levers against their closed form, the race, the plan and its page, the verdicts, and its prose."""
+"""Lesson 12: its figures and prices, the plan and its page, the verdicts, its exercises, and its prose."""
 
 import io
 import json
@@ -6,151 +6,39 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, Plan
 from helpers.arithmetic.engine_settings import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS
 from helpers.arithmetic.plan_report import report, save
 from helpers.cache import blocks_for
-from helpers.eviction import Compressor, Random, StreamingLLM
-from helpers.experiments import stacked_savings
-from helpers.experiments.stacked_savings import Levers, ask_four, predict_bytes, run_agents
-from helpers.measuring import Trace
-from helpers.measuring.trace import Compression
-from helpers.models import load_reasoner, make_worksheets
-from helpers.plots.levers import stacked
-from helpers.plots.memory import held_until_the_end
-from helpers.records import load_card_limit
-from helpers.records.card_limit import BLOCKS, EVICTING, GROWING, read_card_limit
-from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, judge, recorded, verdict_table
+from helpers.experiments.last_words import text_ids
+from helpers.models import load_smollm2
+from helpers.plots.last_words import reading_on, up_to_the_wall
+from helpers.plots.levers import Cost, prices, stacked
+from helpers.records import load_engine_total, load_last_words, load_smollm2_sweep, load_stacked_savings
+from helpers.records import stacked_savings as names
+from helpers.records.last_words import Reading
+from helpers.records.texts import read_text
+from helpers.teaching.claims import CLAIMS, FAILS, HOLDS, judge, recorded, table_by_evidence, verdict_table
 from helpers.teaching.lessons import lesson_12 as exercises
-from helpers.widgets import live_run, own_plan, page
+from helpers.teaching.verdicts import EVIDENCE
+from helpers.widgets import lever_prices, own_plan, page, readers
 from tests.house.notebooks import NOTEBOOKS, lesson_text
 
-
-@pytest.fixture(scope="module")
-def course():
-    return load_reasoner()
+BLOCK = 16 * 46_080  # bytes of a block of SmolLM2's rows in float32
 
 
 @pytest.fixture(scope="module")
 def prose():
     cells = json.loads(outputs())["cells"]
-    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return " ".join(" ".join("".join(cell["source"]).split()) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def outputs():
     return lesson_text("12")
 
 
-# --- Levers ----------------------------------------------------------------------------------------------------------
-def compressors():
-    return {
-        "none": None,
-        "half, compacted": Compressor(Random(), 40, 16, "shared"),
-        "half, scattered": Compressor(Random(), 40, 16, "per_layer_per_head", compact=False),
-        "the latest": Compressor(StreamingLLM(), 32, 24, "per_head"),
-    }
-
-
-@pytest.mark.parametrize("n_lines", [9, 13])
-@pytest.mark.parametrize("name", compressors())
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("kv_format", ["fp16", ("q8_0", "q4_0")])
-def test_the_closed_form_predicts_what_agents_hold(course, n_lines, name, shared, kv_format):
-    sheets = ask_four(make_worksheets(1, n_lines, 5)[0])
-    prompt, decoded = 1 + len(sheets[0].prompt.split()), 1 + len(sheets[0].thought.split())
-    some = [Levers(True, kv_format, shared, compressors()[name])]
-    some += [] if shared or compressors()[name] else [Levers(grouped=False, kv_format=kv_format)]
-    for lever in some:
-        predicted = predict_bytes(course.shape, 2, prompt, decoded, 4, lever)
-        assert run_agents(course, sheets, lever).bytes_held == predicted
-
-
-def test_rows_per_query_head_are_measured_alone():
-    for other in ({"shared": True}, {"compressor": Compressor(Random(), 40)}):
-        with pytest.raises(ValueError, match="grouped is False"):
-            Levers(grouped=False, **other)
-
-
-def test_four_questions_ask_for_four_different_names_and_are_answered_rightly(course):
-    sheet = make_worksheets(1, 16, 2)[0]
-    sheets = ask_four(sheet)
-    assert len({s.prompt.split()[-1] for s in sheets}) == 4
-    assert {s.prompt.rsplit(" ", 1)[0] for s in sheets} == {sheet.prompt.rsplit(" ", 1)[0]}
-    for asked in sheets:
-        name = asked.prompt.split()[-1]
-        line = re.search(rf"(?:^| ; ){name} = .*?= (\d) ;", asked.thought)
-        assert line is None or line.group(1) == asked.answer
-    assert run_agents(course, sheets, Levers()).right == 4
-
-
-def test_sharing_changes_no_answer_and_no_row(course, monkeypatch):
-    seen = []
-    monkeypatch.setattr(stacked_savings, "_bytes_held", lambda caches: seen.append(caches) or 0)
-    sheets = ask_four(make_worksheets(1, 12, 8)[0])
-    right = [run_agents(course, sheets, Levers(shared=shared)).right for shared in (False, True)]
-    assert right[0] == right[1]
-    for alone, forked in zip(*seen, strict=True):
-        for layer in range(4):
-            for own, common in zip(alone.read(layer), forked.read(layer), strict=True):
-                assert np.array_equal(own.numpy(), common.numpy())
-
-
-def test_a_bar_is_as_long_as_its_bytes_and_its_mark_as_far():
-    figure = stacked(["a", "b"], [800, 200], [800, 250])
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    [ax] = figure.axes
-    assert [bar.get_width() for bar in ax.patches] == [800, 200]
-    [marks] = [line for line in ax.lines if line.get_label() == "predicted"]
-    assert marks.get_xdata().tolist() == [800, 250]
-    assert [text.get_text().strip() for text in ax.texts] == ["800 B", "200 B, 4.00 times less"]
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
-
-
-# --- The race --------------------------------------------------------------------------------------------------------
-def trace_of(blocks, freed=None):
-    trace = Trace(3, [[0] * len(blocks)], blocks_held=blocks, tokens_seen=list(range(3, 3 + len(blocks))))
-    trace.seconds = [0.1] * len(blocks)
-    trace.bytes_held = [100 * held for held in blocks]
-    trace.compressions = {1: Compression(4, 9, 5, freed, 100 * freed, 0, 0)} if freed else {}
-    return trace
-
-
-def test_the_race_shows_every_run_so_far_and_counts_both_numbers(monkeypatch):
-    shown = []
-    monkeypatch.setattr(live_run, "Picture", lambda figure, caption: shown.append((figure, caption)))
-    race = live_run.Race(3, 8)
-    race.watch("one")(trace_of([1, 2, 3]))
-    race.watch("other")(trace_of([1, 2, 1], freed=1))
-    race.draw()
-    [(figure, caption)] = shown
-    assert "one: at most 3 blocks; 0 tokens evicted, 0 blocks freed." in caption
-    assert "other: at most 2 blocks; 4 tokens evicted, 1 blocks freed." in caption
-    assert len([line for line in figure.axes[0].lines if not line.get_label().startswith("_")]) == 2
-
-
-def test_a_live_race_is_redrawn_in_place_every_25_passes(monkeypatch):
-    monkeypatch.delenv("COURSE_STATIC")
-    pictures, updates = [], []
-
-    class Fake:
-        def __init__(self, figure, caption):
-            pictures.append(caption)
-
-        def update(self, figure, caption):
-            updates.append(caption)
-
-    monkeypatch.setattr(live_run, "Picture", Fake)
-    race = live_run.Race(3, 80)
-    watch = race.watch("one")
-    for n in range(1, 60):
-        watch(trace_of(list(range(n))))
-    assert (len(pictures), len(updates)) == (1, 2)
-
-
-# --- Watch it die ----------------------------------------------------------------------------------------------------
 def cell_text(name):
     """All that a cell of the saved lesson says, in words."""
     [cell] = [cell for cell in json.loads(outputs())["cells"] if cell["id"] == name]
@@ -158,85 +46,151 @@ def cell_text(name):
     return "\n".join("".join(text) for text in texts)
 
 
-def report_of_runs(device="cpu"):
-    config = {"model_type": "llama", "num_hidden_layers": 2, "num_key_value_heads": 1, "head_dim": 4}
-    plan = {"config": config | {"num_attention_heads": 1}, "cap": 1_000, "weights": 360, "tokens": 40, "stride": 4}
-    machine = {"device": device, "cpu": "a processor", "threads": 2, "gpu": "a card", "torch": "2.13.0"}
-    line = {"error": None, "tokens": 40, "bytes_held": 320, "blocks_freed": 3, "curve": [[4, 128], [8, 256]]}
-    return {"date": "2026-11-22", "machine": machine, "plan": plan, "ends": [], "lines": [{"name": "a", **line}]}
+# --- The reader that dies, and the one that reads on ------------------------------------------------------------------
+CURVE = ((0, 0), (32, 2 * BLOCK), (64, 4 * BLOCK))
 
 
-def test_a_record_is_read_back_with_what_its_limit_was():
-    found = read_card_limit(report_of_runs())
-    run = found.runs["a"]
-    assert (run.tokens, run.error, run.bytes_held, run.blocks_freed, run.curve) == (
-        40,
-        None,
-        320,
-        3,
-        ((4, 128), (8, 256)),
-    )
-    assert (found.room, found.predicted, found.shape.bytes(1)) == (640, 20, 32)
-    assert found.made_on == "a processor, 2 threads, torch 2.13.0, 2026-11-22" and "process" in found.limited
-    on_gpu = read_card_limit(report_of_runs("cuda"))
-    assert on_gpu.made_on == "a card, torch 2.13.0, 2026-11-22" and "GPU" in on_gpu.limited
+def test_a_reader_s_picture_ends_in_a_cross_once_it_has_ended():
+    for ended in (False, True):
+        figure = up_to_the_wall(CURVE, 4 * BLOCK, 70, ended)
+        figure.savefig(io.BytesIO(), format="png", dpi=50)
+        [ax] = figure.axes
+        assert ("64 tokens, and not one more" in [text.get_text() for text in ax.texts]) == ended
+        assert len(ax.lines) == 2 + ended and ax.lines[0].get_xydata().tolist() == [list(point) for point in CURVE]
 
 
-def test_the_recorded_runs_end_where_lesson_01_said_or_a_little_before():
-    """Whatever machine the record comes from."""
-    found = load_card_limit()
-    assert list(found.runs) == [GROWING, BLOCKS, EVICTING]
-    ends = recorded(NOTEBOOKS)["A3"]["ends"]
-    assert found.predicted == ends[3]  # weights in q4_k_m, nothing else
-    for name in (GROWING, BLOCKS):
-        run = found.runs[name]
-        assert run.error and 0.85 * found.predicted <= run.tokens <= found.predicted
-        assert run.curve[-1] == (run.tokens, run.bytes_held) == (run.tokens, 262_144 * run.tokens)
-    evicting = found.runs[EVICTING]
-    assert (evicting.error, evicting.tokens, evicting.bytes_held) == (None, 32_768, 262_144 * 12_128)
-    assert 16 * evicting.blocks_freed == (32_768 - 12_000) // 128 * 128
+def test_reading_on_draws_both_readers_above_and_both_losses_below():
+    lives = [*CURVE, (64, 2 * BLOCK), (96, 4 * BLOCK)]
+    figure = reading_on(CURVE, lives, 4 * BLOCK, 32, [3.0, 3.1, 3.2], [3.0, 3.0, 3.0])
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    above, below = figure.axes
+    drawn = {line.get_label(): line for line in (*above.lines, *below.lines)}
+    assert drawn["all rows kept"].get_xydata().tolist() == [list(point) for point in CURVE]
+    assert drawn["TriAttention, the small pool"].get_xydata().tolist() == [[16, 3.0], [48, 3.1], [80, 3.2]]
+    assert above.get_xlim() == below.get_xlim() == (0, 96)
 
 
-def test_each_run_is_drawn_to_its_end_and_the_last_one_enlarged_too():
-    runs = {"a": [(0, 0), (50, 500)], "b": [(0, 0), (40, 400)], "c": [(0, 0), (20, 200), (20, 100), (100, 200)]}
-    figure = held_until_the_end(runs, 600, 100, (10, 30))
+def test_a_live_reader_is_drawn_in_place_and_a_static_one_at_its_end(monkeypatch):
+    loaded = SimpleNamespace(model=None)
+    shown, said = [], []
+
+    class Fake:
+        def __init__(self, figure, caption):
+            shown.append(caption)
+
+        def update(self, figure, caption):
+            shown.append(caption)
+
+    class Pool:
+        def stats(self):
+            return SimpleNamespace(bytes_reserved=4 * BLOCK)
+
+    def read(loaded, ids, pool, stride, on_pass):
+        for end in (1, 2, 3):
+            on_pass(Reading(CURVE[end - 1][0], CURVE[:end], "OutOfBlocks: none" if end == 3 else None, " a  word"))
+        return "done"
+
+    def say(bundle, **_):
+        said.append(bundle["text/markdown"])
+        return SimpleNamespace(update=say)
+
+    monkeypatch.setattr(readers, "Picture", Fake)
+    monkeypatch.setattr(readers, "display", say)
+    monkeypatch.setattr(readers, "smollm2", lambda: loaded)
+    monkeypatch.setattr(readers, "text_ids", lambda loaded, tokens: tokens)
+    monkeypatch.setattr(readers.PagedCache, "for_model", lambda *_: Pool())
+    monkeypatch.setattr(readers, "read_until_the_wall", read)
+    for static, pictures in (("1", 1), ("", 2)):
+        monkeypatch.setenv("COURSE_STATIC", static)
+        assert readers.let_it_read(4) == "done" and len(shown) == pictures
+        assert shown[-1].startswith("Figure: area chart") and said[-1] == "... **a word**\n\n`OutOfBlocks: none`"
+        shown.clear()
+
+
+def test_the_words_that_it_never_read_follow_those_that_it_did(prose):
+    said = cell_text("home-setup")
+    words = re.search(r"\*\*(.+?)\*\*", said)[1]
+    unread = re.search(r"\*(And it has fed .+?)\*", prose)[1]
+    text = " ".join(read_text("english").split())
+    assert f"{words} {unread[0].lower()}{unread[1:]}" in text
+    assert "OutOfBlocks: out of blocks: 2 needed, 0 free, 34 held" in said and "read 544 tokens" in said
+    loaded = load_smollm2()
+    assert loaded.tokenizer.decode(text_ids(loaded, 544)[0, -24:]).split() == words.split()
+
+
+def test_the_saved_lesson_shows_the_records_as_they_are(prose):
+    """Whoever measures again must run this lesson again."""
+    found = load_last_words()
+    assert f"Result: {round(found.asked_for / 2**20, 2):g} MiB." in cell_text("home-die-result")
+    assert found.growing.error in cell_text("home-die-result")
+    more, spread = found.price
+    assert f"{more:.3f} nats higher, plus or minus {spread:.3f}" in cell_text("home-on-figure")
+    assert found.made_on in cell_text("home-on-figure") and found.made_on in cell_text("home-die-check")
+    assert f"Rows of {found.predicted:,} tokens" in prose and f"{found.room // 2**20} MiB more" in prose
+    lines = load_stacked_savings().lines
+    assert f"Result: {lines[names.EVERYWHERE].bytes_held / 2**20:.2f} MiB." in cell_text("home-far-result")
+    run = load_engine_total().runs
+    assert f"Result: {run[8, False].process_mib / run[1, False].process_mib:.2f} times." in cell_text("home-sum-result")
+
+
+# --- Levers ----------------------------------------------------------------------------------------------------------
+def test_a_bar_is_as_long_as_its_bytes_and_its_mark_as_far():
+    figure = stacked(["a", "b", "c", "d"], [800, 200, 200, 300], [800, 250, 200, 300], too_far=1)
     figure.savefig(io.BytesIO(), format="png", dpi=50)
     [ax] = figure.axes
-    [inset] = ax.child_axes
-    drawn = {line.get_label(): line for line in ax.lines}
-    assert all(list(zip(*drawn[name].get_data(), strict=True)) == curve for name, curve in runs.items())
-    assert set(drawn["room beside the weights"].get_ydata()) == {600}
-    marks = {line.get_marker(): line for line in ax.lines if line.get_marker() != "None"}
-    assert set(marks) == {"X", "o"} and marks["o"].get_data() == ([100], [200])
-    assert [text.get_text() for text in ax.texts] == ["50", "40"]
-    assert inset.get_xlim() == (10, 30) and inset.get_ylim() == (70, 230)
-    assert list(zip(*inset.lines[0].get_data(), strict=True)) == runs["c"]
+    assert [bar.get_width() for bar in ax.patches] == [800, 200, 200, 300]
+    assert [bar.get_hatch() for bar in ax.patches] == [None, None, None, "//"]
+    [marks] = [line for line in ax.lines if line.get_label() == "predicted"]
+    assert marks.get_xdata().tolist() == [800, 250, 200, 300]
+    said = ["800 B", "200 B, 4.00 times less", "200 B, no change", "300 B, 1.50 times more"]
+    assert [text.get_text().strip() for text in ax.texts] == said
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b", "c", "d"]
 
 
-def test_the_saved_lesson_shows_the_record_as_it_is():
-    """Whoever measures again must run this lesson again."""
-    found = load_card_limit()
-    said, caption, compared = (cell_text(f"cell-37{letter}") for letter in "dfh")
-    assert found.made_on in said and found.made_on in caption and found.limited in said and found.limited in caption
-    for run in found.runs.values():
-        assert f"{run.name}: {run.tokens:,} tokens\n    {run.error or 'finished'}\n" in said
-        assert f"{run.tokens:,}" in caption
-    assert "a ballast that nobody reads" in caption and "other rows are random" in caption
-    assert f"At least one token in {found.plan['stride']} was decoded" in caption
-    assert f"Result: {found.runs[GROWING].tokens:,} tokens." in said
-    assert f"arithmetic: {found.predicted:,} tokens" in compared and "1/128 of it" in compared
+def test_a_price_is_a_dot_with_its_interval_beside_what_no_lever_costs():
+    tests = {"loss": [Cost(0.1, 0.0, 0.2), Cost(0.3, 0.2, 0.4)], "right": [Cost(0.5, 0.4, 0.6), None]}
+    figure = prices(["q8_0", "keep half"], tests, {"loss": 0.0, "right": 1.0}, percent=["right"])
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    loss, right = figure.axes
+    assert [line.get_marker() for line in loss.lines if line.get_marker() != "None"] == ["o", "s"]
+    assert [text.get_text() for text in right.texts] == ["not tested"] and not loss.texts
+    assert right.get_xlim() == (-0.05, 1.05)
 
 
-def test_the_prose_about_the_record_has_no_figure_that_another_machine_would_change():
-    cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(outputs())["cells"]}
-    assert set(re.findall(r"[\d,.]*\d", "".join(cells[f"cell-37{letter}"] for letter in "acegi"))) == {
-        "24",  # GiB, the cap
-        "32",  # B, the model's name
-        "3",
-        "01",  # the lesson
-        "4",  # of q4_k_m
-        "15",  # the tolerance that the cell asserts
-    }
+def test_the_prices_are_those_of_the_records():
+    found, sweep = lever_prices.costs(), load_smollm2_sweep()
+    assert [len(costs) for costs in found.values()] == [5, 5, 5]
+    assert found[lever_prices.SHEETS][-1] is None
+    half = sweep.find("english", "TriAttention", 0.5).more_than(sweep.find("english", "no eviction"))
+    assert found[lever_prices.ENGLISH][1] == Cost(half[0], half[0] - half[1], half[0] + half[1])
+    known = lever_prices.facts_known()
+    assert known["keep half"] == sum(sweep.find("facts", "TriAttention", 0.5).right)
+    assert [cost.value for cost in found[lever_prices.FACTS]] == [count / 12 for count in known.values()]
+    for name, saves in lever_prices.SAVES.items():
+        lever = lever_prices.LEVERS[name]
+        exact = 16 / KV_LAYOUTS[lever].bits if isinstance(lever, str) else 1 / lever
+        assert float(saves) == round(exact, 2)
+
+
+def test_the_lesson_says_of_prices_what_the_records_say(prose):
+    sweep, formats = load_smollm2_sweep(), load_stacked_savings().formats
+    all_rows = sweep.find("english", "no eviction")
+    half, quarter = (sweep.find("english", "TriAttention", share) for share in (0.5, 0.25))
+    assert "half of the rows cost nothing that eight texts can show" in prose and len(half.losses) == 8
+    for free in (half, formats["english", "q8_0"]):
+        more, spread = free.more_than(all_rows)
+        assert abs(more) <= spread
+    more, spread = formats["english", "q4_0"].more_than(quarter)
+    assert more > spread and "even a quarter costs less than q4_0" in prose
+    known = lever_prices.facts_known()
+    assert f"q4_0 keeps {known['q4_0']} of 12, a quarter of the rows keeps {known['keep a quarter']}" in prose
+    assert (known["q8_0"], known["keep half"]) == (12, 10) and "Ten of twelve" in prose
+    sheets = dict(zip(lever_prices.LEVERS, lever_prices.costs()[lever_prices.SHEETS], strict=True))
+    assert sheets["keep a quarter"].high < 0.1 and sheets["q8_0"].value == lever_prices.without()[lever_prices.SHEETS]
+    stack = load_stacked_savings()
+    for name in (names.Q8_0, names.SHARED, names.COMPACTED):  # "all three are within chance of nothing"
+        more, spread = stack.price(name)
+        assert abs(more) <= spread
 
 
 # --- A plan with tokens kept -----------------------------------------------------------------------------------------
@@ -380,7 +334,8 @@ def test_the_table_has_a_row_per_claim_with_its_verdict():
     assert len(rows) == len(CLAIMS)
     for row, claim in zip(rows, CLAIMS, strict=True):
         verdict, why = judge(claim, values)
-        assert row == f"| {claim} | {CLAIMS[claim].told} | **{verdict}** | {why} |"
+        whose = ", ".join(CLAIMS[claim].evidence)
+        assert row == f"| {claim} | {CLAIMS[claim].told} | **{verdict}** | {whose} | {why} |"
 
 
 def test_the_saved_table_is_made_of_what_the_lessons_hold_now():
@@ -393,6 +348,25 @@ def test_the_saved_table_is_made_of_what_the_lessons_hold_now():
         if "| claim |" in "".join(output.get("data", {}).get("text/markdown", ""))
     ]
     assert shown == [verdict_table(recorded(NOTEBOOKS))]
+
+
+def test_each_claim_stands_in_the_row_of_each_evidence_under_its_verdict():
+    values = recorded(NOTEBOOKS)
+    head, _, *rows = table_by_evidence(values).splitlines()
+    columns = [column.strip() for column in head.split("|")[2:-1]]
+    assert [row.split("|")[1].strip() for row in rows] == list(EVIDENCE)
+    for row in rows:
+        kind, *cells = (cell.strip() for cell in row.split("|")[1:-1])
+        for verdict, cell in zip(columns, cells, strict=True):
+            for claim in filter(None, cell.split(", ")):
+                assert kind in CLAIMS[claim].evidence and judge(claim, values)[0] == verdict
+    found = [claim for row in rows for claim in re.findall(r"[AB]\d+", row)]
+    assert sorted(found) == sorted(name for name, claim in CLAIMS.items() for _ in claim.evidence)
+
+
+def test_the_lesson_s_change_of_a_value_changes_its_verdict():
+    before, after = cell_text("home-claims-change").strip().splitlines()
+    assert before.split(" | ")[1] != after.split(" | ")[1]
 
 
 def test_changing_one_value_changes_one_row_of_the_table():
@@ -459,11 +433,3 @@ def test_the_speeds_in_the_answers_are_the_plan_s(prose):
     assert f"at {full.speed(131_072):.1f} tokens per second when full" in prose
     assert f"with 12,000 kept it is {kept.speed(131_072):.1f}." in prose
     assert full.usable and kept.usable
-
-
-def test_numbers_of_the_prose_are_those_of_the_outputs(prose):
-    text = outputs()
-    assert "at most 33 blocks; 192 tokens evicted, 12 blocks freed" in text.replace('",\n      "', "")
-    assert "192 / 16 = 12" in prose and "17 of the 44 blocks" in prose and blocks_for(259, 16) == 17
-    assert "1.88 times" in prose and "1.38 times" in prose
-    assert f"{16 / KV_LAYOUTS['q8_0'].bits:.2f}" == "1.88" and f"{44 / 32:.2f}" == "1.38"
