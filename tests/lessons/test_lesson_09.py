@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from helpers.arithmetic.footprint import KVShape
 from helpers.cache import blocks_for
 from helpers.eviction import Policy, TriAttention
 from helpers.eviction.selection import SELECTIONS
@@ -181,6 +182,16 @@ def test_the_picture_of_the_story_gives_back_ten_floors(prose):
     frame = picture.frame(picture.choice)
     assert (frame["floors_back"], frame["floors"], frame["keep"]) == (10, 12, 19)
     assert "keeps its own 19 rows of 192" in prose and "Ten of twelve" in prose
+
+
+def test_what_the_interval_costs_at_home(prose):
+    per_token = KVShape(64, 8, 128).bytes_per_token()  # of Qwen3-32B
+    assert per_token == 256 * 1024 and 128 * per_token == 32 * 2**20
+    assert "at 256 KiB per token, 128 tokens are 32 MiB" in prose
+
+
+def test_no_cell_gives_a_prediction_away(prose):
+    assert "reveal(1_000)" not in prose and "num_blocks=24" not in prose
 
 
 def test_the_claims_are_recorded_and_judged():
