@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from helpers.arithmetic.footprint import KVShape
-from helpers.decoding.looking_back import Reading
 from helpers.measuring import layer_bytes
-from helpers.models.miniatures import filled_cache, miniature
 from helpers.plots import heads
 from helpers.records.head_variants import HeadVariants
 from helpers.widgets.page import show
+
+if TYPE_CHECKING:
+    from helpers.decoding.looking_back import Reading
 
 MINIATURES = ("Gemma-3-27B", "gpt-oss-20b", "DeepSeek-V3", "Qwen3-Next-80B")
 READ = 200  # tokens that the miniatures read
@@ -66,6 +68,8 @@ def show_grown_up(grown: HeadVariants) -> None:
 
 def measure_layers() -> dict[str, list[tuple[str, int, int]]]:
     """Of each miniature's layers the kind, the bytes that its cache holds, and those of the formula."""
+    from helpers.models.miniatures import filled_cache, miniature  # here, since they need torch
+
     found = {}
     for name in MINIATURES:
         model = miniature(name)
