@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
+from matplotlib.patches import Rectangle
 
-from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, RED, SIZE, SKY, add_axes, bytes_axis, new_axes, powers_axis
+from helpers.plots.canvas import BLUE, GREEN, GREY, ORANGE, SIZE, SKY, add_axes, bytes_axis
+
+LETTERS = 88  # of a fixed width side by side, on a line of the text
+DARKEST, SHOWN = 0.5, 0.04  # the share at which a word is darkest, and the least that is written under it
+KINDS = {"full": (BLUE, ""), "sliding": (SKY, "///"), "latent": (ORANGE, "..."), "none": (GREEN, "")}
 
 
 def sharing(n_heads: int, choices: dict[str, tuple[int, float]]) -> Figure:
@@ -45,88 +49,126 @@ def _draw_sharing(ax: Axes, left: float, n_heads: int, n_kv_heads: int) -> None:
     ax.scatter(keepers, [0] * n_kv_heads, s=150, marker="s", color=SKY, edgecolor=BLUE, zorder=2)
 
 
-def attention_of_group(weights: Sequence[Sequence[float]], names: Sequence[str]) -> Figure:
-    """What two query heads that share their keys look at: weights over tokens, one upwards, the other downwards.
+def looking_back(words: Sequence[str], weights: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """A text, once for each head that looks back at it: the more attention a word gets, the darker it is.
 
     Args:
-        weights: two rows, one attention weight per token of the text.
-        names: the names of the two heads.
+        words: the text of each token, with the spaces before it; the last one asks.
+        weights: by head, the attention weight of each token.
+        title: what is to be seen.
     """
-    figure, ax = new_axes("token of the text", "attention weight")
-    tokens = range(len(weights[0]))
-    ax.bar(tokens, weights[0], 1.0, color=BLUE, label=f"{names[0]} (upwards)")
-    ax.bar(tokens, [-w for w in weights[1]], 1.0, color=ORANGE, label=f"{names[1]} (downwards)")
-    ax.axhline(0, color=GREY, linewidth=0.8)
-    ax.set_xlim(-1, len(weights[0]))
-    ax.set_ylim(-1.05, 1.35)  # room for the legend
-    ax.set_yticks([-1, -0.5, 0, 0.5, 1], ["1", "0.5", "0", "0.5", "1"])
-    ax.legend(loc="upper left", frameon=False, ncols=2)
+    places = list(_places(words))
+    height = 1 + max(line for line, _ in places)
+    figure = Figure(figsize=(SIZE[0], 0.45 + len(weights) * (0.3 + 0.5 * height)))
+    top = 1 - 0.4 / figure.get_figheight()
+    ax = figure.add_axes((0.015, 0.01, 0.97, top - 0.01))
+    step = 0.6 + height
+    for i, (name, shares) in enumerate(weights.items()):
+        ax.text(0, i * step + 0.22, name, color=GREY, fontsize=9.5)
+        for (line, column), word, share in zip(places, words, shares, strict=True):
+            _draw_word(ax, column, i * step + 0.4 + line, word.strip(), share)
+        _frame_word(ax, places[-1][1], i * step + 0.4 + places[-1][0], words[-1].strip())
+    ax.set_xlim(-0.5, LETTERS + 0.5)
+    ax.set_ylim(len(weights) * step, -0.2)
+    ax.axis("off")
+    figure.suptitle(title, x=0.015, y=1 - 0.1 / figure.get_figheight(), ha="left", va="top", fontsize=11)
     return figure
 
 
-def mistakes(names: Sequence[str], factors: dict[str, Sequence[float]]) -> Figure:
-    """By how much each mistake misses, per model: one row per model, one kind of mark per mistake, on a log axis."""
-    figure = Figure(figsize=(8.0, 3.9))
-    ax = add_axes(figure, (0.17, 0.13, 0.8, 0.7), grid="x")
-    rows = range(len(names))
-    looks = zip(("o", "s", "D"), (RED, BLUE, GREEN), (-0.24, 0.0, 0.24), strict=True)
-    for (mistake, values), (marker, color, shift) in zip(factors.items(), looks, strict=False):
-        ax.plot(values, [row + shift for row in rows], marker, color=color, markersize=8, label=mistake)
-    ax.axvline(1, color=GREY, linestyle="--", linewidth=1.2)
-    powers_axis(ax, (0.5, 1, 2, 4, 8, 16), [f"{x} times" for x in (0.5, 1, 2, 4, 8, 16)])
-    ax.set_xlim(0.4, 20)
-    ax.set_yticks(list(rows), list(names))
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlabel("calculated cache, as a multiple of the true one")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), frameon=False, ncols=3)
-    return figure
+def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Line and column at which each word begins, its spaces left out."""
+    line, end = 0, 0
+    for word in words:
+        begin = end + len(word) - len(word.lstrip())
+        if begin and begin + len(word.strip()) > LETTERS:
+            line, begin = line + 1, 0
+        end = begin + len(word.strip())
+        yield line, begin
 
 
-def layers_kept(panels: dict[str, tuple[Sequence[int], Sequence[int]]]) -> Figure:
-    """Small pictures side by side, one per model: bytes of each layer, the formula hatched, the tensors filled.
+def _frame_word(ax: Axes, column: float, y: float, word: str) -> None:
+    """A frame round the word that asks."""
+    ax.add_patch(Rectangle((column - 0.3, y), len(word) + 0.6, 0.5, fill=False, edgecolor="black", linewidth=1.2))
+
+
+def _draw_word(ax: Axes, column: float, y: float, word: str, share: float) -> None:
+    depth = 0.75 * min(1.0, share / DARKEST)  # dark enough, and black letters can still be read on it
+    ax.add_patch(Rectangle((column - 0.2, y), len(word) + 0.4, 0.5, color=BLUE, alpha=depth, linewidth=0))
+    look = {"family": "DejaVu Sans Mono", "ha": "center", "va": "center"}
+    middle = column + len(word) / 2
+    ax.text(middle, y + 0.25, word, fontsize=9.8, **look)
+    if share >= SHOWN:
+        ax.text(middle, y + 0.7, f"{share:.0%}", color=BLUE, fontsize=8, **look)
+
+
+def layers_kept(panels: Mapping[str, Sequence[tuple[str, int, int]]], title: str) -> Figure:
+    """Small pictures, one per model: the bytes that each layer keeps, a bar by its kind, and the formula as a dash.
 
     Args:
-        panels: by name, the predicted and the measured bytes of each layer.
+        panels: by name, of each layer its kind (``KINDS``), the measured bytes and those of the formula.
+        title: what is to be seen.
     """
     columns = 2
     height = -(-len(panels) // columns)
-    figure = Figure(figsize=(SIZE[0], 2.1 * height + 0.5))
-    top = max(max(*predicted, *measured) for predicted, measured in panels.values())
-    axes = figure.subplots(height, columns, squeeze=False).flat
-    figure.subplots_adjust(left=0.1, right=0.98, top=0.88, bottom=0.1, hspace=0.45, wspace=0.25)
-    for ax, (name, (predicted, measured)) in zip(axes, panels.items(), strict=False):
-        layers = range(len(predicted))
-        ax.bar([i - 0.2 for i in layers], predicted, 0.4, color="white", edgecolor=GREY, hatch="///", label="formula")
-        ax.bar([i + 0.2 for i in layers], measured, 0.4, color=BLUE, label="measured")
+    figure = Figure(figsize=(SIZE[0], 1.9 * height + 0.8))
+    top = max(max(measured, formula) for layers in panels.values() for _, measured, formula in layers)
+    axes = list(figure.subplots(height, columns, squeeze=False).flat)
+    figure.subplots_adjust(left=0.1, right=0.98, top=0.8, bottom=0.1, hspace=0.55, wspace=0.25)
+    for ax, (name, layers) in zip(axes, panels.items(), strict=False):
+        _draw_layers(ax, layers)
         ax.set_title(name, fontsize=10, loc="left")
-        ax.set_xticks(list(layers))
-        ax.tick_params(labelsize=8)
         ax.set_ylim(0, 1.15 * top)
         bytes_axis(ax.yaxis, top)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.set_xlabel("layer", fontsize=9, labelpad=1)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", frameon=False, ncols=2, fontsize=9)
+    handles = {label: mark for ax in axes for mark, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        handles.values(), handles, loc="upper left", bbox_to_anchor=(0.08, 0.94), frameon=False, ncols=5, fontsize=9
+    )
+    figure.suptitle(title, x=0.02, y=0.98, ha="left", va="top", fontsize=11)
     return figure
 
 
-def answers_by_sharing(trainings: dict[int, tuple[float, Sequence[float]]]) -> Figure:
-    """Share of answers that are right over the bytes of a token: a dot per training, a line through their means.
+def _draw_layers(ax: Axes, layers: Sequence[tuple[str, int, int]]) -> None:
+    for kind, (colour, hatch) in KINDS.items():
+        found = [(i, measured) for i, (of_layer, measured, _) in enumerate(layers) if of_layer == kind]
+        if not found:
+            continue
+        places, heights = zip(*found, strict=True)
+        if kind == "none":
+            ax.plot(places, [0] * len(places), "o", color=colour, markersize=5, label="recurrent", clip_on=False)
+        else:
+            ax.bar(places, heights, 0.75, color=colour, hatch=hatch, edgecolor="white", label=kind)
+    rows = [(i, formula) for i, (_, _, formula) in enumerate(layers) if formula]
+    for i, formula in rows:
+        ax.plot(
+            [i - 0.42, i + 0.42], [formula] * 2, color="black", linewidth=2, label="formula" if i == rows[0][0] else ""
+        )
+    ax.set_xticks(range(len(layers)))
+    ax.tick_params(labelsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel("layer", fontsize=9, labelpad=1)
+
+
+def answers_by_sharing(trainings: Mapping[str, Sequence[tuple[float, tuple[float, float]]]], title: str) -> Figure:
+    """Share of answers that are right: a dot per model that was trained, with its interval, side by side by KV heads.
 
     Args:
-        trainings: by KV heads, bytes per token, and the share of each training from another start.
+        trainings: by KV heads, of each model its share and the ends of the share's interval.
+        title: what is to be seen.
     """
-    figure, ax = new_axes("bytes per token", "answers right")
-    costs = [cost for cost, _ in trainings.values()]
-    means = [sum(shares) / len(shares) for _, shares in trainings.values()]
-    ax.plot(costs, means, "--", color=GREY, linewidth=1.2, label="mean")
-    for i, (n_kv_heads, (cost, shares)) in enumerate(trainings.items()):
-        ax.plot([cost] * len(shares), shares, "o", color=BLUE, markersize=9, alpha=0.6, label="" if i else "a training")
-        note = f"{n_kv_heads} KV head{'s' * (n_kv_heads > 1)}"
-        ax.annotate(note, (cost, max(shares)), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=10)
-    powers_axis(ax, costs, [f"{cost:,.0f}" for cost in costs])
-    ax.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
-    ax.set_ylim(0, 1.15)
-    ax.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    figure = Figure(figsize=SIZE)
+    ax = add_axes(figure, (0.12, 0.13, 0.85, 0.74))
+    for i, models in enumerate(trainings.values()):
+        for j, (share, (low, high)) in enumerate(models):
+            x = i + 0.16 * (j - (len(models) - 1) / 2)
+            bar = ax.errorbar(
+                [x], [share], [[share - low], [high - share]], fmt="o", color=BLUE, capsize=4, markersize=7
+            )
+            bar.set_label("" if i or j else "one model that grew up so, and its 95% interval")
+    ax.set_xticks(range(len(trainings)), list(trainings))
+    ax.set_xlim(-0.5, len(trainings) - 0.5)
+    ax.set_ylim(0, 1.04)
+    ax.set_ylabel("answers right")
     ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.legend(loc="lower right", frameon=False)
+    ax.legend(loc="lower left", frameon=False)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11)
     return figure

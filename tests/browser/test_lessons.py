@@ -167,7 +167,7 @@ class Living(NamedTuple):
 
 LIVING = [  # in each lesson from top to bottom
     Living("01", "slider", "the query", "ArrowUp", verdict(attend((0.5, -1.6))["shares"])),
-    Living("02", "slider", "let them share", "ArrowRight", count("Llama-2-7B", 16)["line"]),
+    Living("02", "slider", "let them share", "ArrowRight", count("SmolLM2-135M", 3)["line"]),
     Living("04", "slider", "already in the cache", "ArrowLeft", "H200 64.8, M4 Max 128GB 7.4, Strix Halo 128GB 3.5."),
     Living("05", "radio", "q4_0", "ArrowRight", store("nvfp4", "second", 19, 1)["line"]),
     Living("07", "checkbox", "slide together", "Space", "94% of the rows evicted, 11 of 12 floors given back"),

@@ -2,7 +2,6 @@
 
 import io
 
-import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -14,6 +13,7 @@ from helpers.measuring import layer_bytes, state_bytes
 from helpers.models import filled_cache, miniature
 from helpers.models.miniatures import WINDOW
 from helpers.plots import canvas, heads
+from helpers.records import load_head_variants
 from helpers.teaching.lessons import lesson_02
 from helpers.widgets.living.shared_heads import LATENT, count, designs, kv_shape
 from tests.house.notebooks import lesson_text
@@ -36,12 +36,13 @@ def test_sharing_draws_every_head_and_a_line_from_each_query_head():
     assert any("4,096 bytes" in text.get_text() for text in ax.texts)
 
 
-def test_answers_by_sharing_draws_every_training_and_their_means():
-    [ax] = drawn(heads.answers_by_sharing({8: (4096, [0.9, 1.0, 0.2]), 1: (512, [0.5, 0.4, 0.6])}))
-    means, *trainings = ax.lines
-    assert means.get_ydata() == pytest.approx([0.7, 0.5])
-    assert [line.get_ydata().tolist() for line in trainings] == [[0.9, 1.0, 0.2], [0.5, 0.4, 0.6]]
-    assert [text.get_text() for text in ax.texts] == ["8 KV heads", "1 KV head"]
+def test_answers_by_sharing_draws_every_model_with_its_interval():
+    models = {"8 KV heads": [(0.9, (0.8, 0.95)), (1.0, (0.9, 1.0))], "1 KV head": [(0.4, (0.3, 0.5))]}
+    [ax] = drawn(heads.answers_by_sharing(models, "a title"))
+    dots = [bar.lines[0] for bar in ax.containers]
+    assert [dot.get_ydata().item() for dot in dots] == [0.9, 1.0, 0.4]
+    assert [round(dot.get_xdata().item()) for dot in dots] == [0, 0, 1]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["8 KV heads", "1 KV head"]
 
 
 def test_a_line_ends_at_the_kv_head_of_its_group():
@@ -49,35 +50,31 @@ def test_a_line_ends_at_the_kv_head_of_its_group():
     assert [line.get_xdata()[1] for line in ax.lines] == [0.5, 0.5, 2.5, 2.5]
 
 
-def test_attention_of_two_heads_goes_up_and_down():
-    [ax] = drawn(heads.attention_of_group([[0.25, 0.75], [1.0, 0.0]], ["a", "b"]))
-    up, down = ax.containers
-    assert [bar.get_height() for bar in up] == [0.25, 0.75]
-    assert [bar.get_height() for bar in down] == [-1, 0]
-    ticks = [label.get_text() for label in ax.get_yticklabels()]
-    assert not any("-" in text or "−" in text for text in ticks)  # a weight is never negative
+def test_a_text_is_written_once_for_each_head_and_darker_where_it_looks():
+    [ax] = drawn(heads.looking_back(["The", " dog", "."], {"one": [0.25, 0.7, 0.05], "two": [0.9, 0.02, 0.08]}, "t"))
+    boxes = [patch.get_alpha() for patch in ax.patches if patch.get_fill()]
+    assert boxes == pytest.approx([0.375, 0.75, 0.075, 0.75, 0.03, 0.12])
+    assert sum(not patch.get_fill() for patch in ax.patches) == 2  # the word that looks, in each line
+    said = [text.get_text() for text in ax.texts]
+    assert [word for word in said if word.endswith("%")] == ["25%", "70%", "5%", "90%", "8%"]
+    assert said.count("dog") == 2
 
 
-def test_mistakes_stand_at_their_factor_in_their_model_s_row():
-    [ax] = drawn(heads.mistakes(["one", "two"], {"x": [8, 4], "y": [0.5, 1], "z": [4, 4]}))
-    marks = [line for line in ax.lines if not line.get_label().startswith("_")]
-    assert [list(line.get_xdata()) for line in marks] == [[8, 4], [0.5, 1], [4, 4]]
-    assert all(np.allclose(np.round(line.get_ydata()), [0, 1]) for line in marks)
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first model stands on top
+def test_a_long_text_goes_on_in_the_next_line():
+    words = ["word", *[" word"] * 40]
+    [ax] = drawn(heads.looking_back(words, {"one": [1 / 41] * 41}, "t"))
+    lefts = {round(patch.get_x() + 0.2) for patch in ax.patches if patch.get_fill()}
+    assert max(lefts) + 4 <= heads.LETTERS and len({round(patch.get_y(), 3) for patch in ax.patches}) == 3
 
 
 def test_layers_kept_has_one_small_picture_per_model_on_one_scale():
-    axes = drawn(heads.layers_kept({"a": ([1, 2], [1, 2]), "b": ([5], [6]), "c": ([0], [0])}))
-    shown = [ax for ax in axes if ax.containers]
+    kept = {"a": [("full", 2, 2), ("sliding", 1, 1)], "b": [("latent", 5, 6)], "c": [("none", 0, 0)]}
+    axes = drawn(heads.layers_kept(kept, "a title"))
+    shown = [ax for ax in axes if ax.get_title(loc="left")]
     assert [ax.get_title(loc="left") for ax in shown] == ["a", "b", "c"]
-    assert [[bar.get_height() for bar in bars] for ax in shown for bars in ax.containers] == [
-        [1, 2],
-        [1, 2],
-        [5],
-        [6],
-        [0],
-        [0],
-    ]
+    assert [[bar.get_height() for bar in bars] for ax in shown for bars in ax.containers] == [[2], [1], [5]]
+    dashes = [line.get_ydata()[0] for ax in shown for line in ax.lines if line.get_color() == "black"]
+    assert dashes == [2, 1, 6]
     assert len({ax.get_ylim() for ax in shown}) == 1
 
 
@@ -116,12 +113,12 @@ def test_a_miniature_has_the_first_layers_of_its_model_and_keeps_what_the_formul
 @pytest.mark.parametrize(
     ("check", "answer", "said"),
     [
-        (lesson_02.check_one_for_all, ..., "Not yet: replace the three dots"),
-        (lesson_02.check_one_for_all, 32_768, "Right"),
-        (lesson_02.check_one_for_all, 262_144, "8 KV heads that it has"),
-        (lesson_02.check_one_for_all, 2_097_152, "64 KV heads"),
-        (lesson_02.check_one_for_all, 16_384, "keys and values are both kept"),
-        (lesson_02.check_one_for_all, 20_480, "head_dim 128"),
+        (lesson_02.check_whose_notes, ..., "Not yet: replace the three dots"),
+        (lesson_02.check_whose_notes, 5, "Right"),
+        (lesson_02.check_whose_notes, 6, "sixth group"),
+        (lesson_02.check_whose_notes, 2, "neighbours share"),
+        (lesson_02.check_whose_notes, 8, "in a group"),
+        (lesson_02.check_whose_notes, 42, "query heads"),
         (lesson_02.check_short_stay, 2_048 * 12 * 10_127, "Right"),
         (lesson_02.check_short_stay, 2_048 * 24 * 10_000, "do not keep all"),
         (lesson_02.check_short_stay, 2_048 * 12 * 10_000, "keep rows too"),
@@ -149,8 +146,9 @@ def test_question_1():
 
 
 def test_question_2():
-    assert [count("Llama-2-7B", n)["bytes"] for n in (LATENT, 1)] == [1_152, 512]
-    assert "1,152 bytes against 512" in lesson_text("02")
+    assert [count("SmolLM2-135M", n)["bytes"] for n in (LATENT, 3)] == [1_152, 768]
+    assert count("SmolLM2-135M", 3)["published"] == 3
+    assert "1,152 bytes against 768" in lesson_text("02")
 
 
 def test_from_8_strips_to_1_less_is_saved_than_one_more_quarter():
@@ -163,18 +161,44 @@ def test_a_gib_is_7_4_percent_more_than_a_gb():
     assert "7.4%" in lesson_text("02")
 
 
-def test_deepseek_keeps_less_than_llama_3_1_8b_and_its_file_names_128_kv_heads():
-    sizes = {name: KVShape.from_config(MODELS[name].config).bytes(131_072) for name in ("DeepSeek-V3", "Llama-3.1-8B")}
-    assert sizes["DeepSeek-V3"] < sizes["Llama-3.1-8B"]
+def test_deepseek_s_file_names_128_kv_heads_and_a_calculator_is_25_to_71_times_too_high():
     config = MODELS["DeepSeek-V3"].config
     assert (config["num_key_value_heads"], config["kv_lora_rank"], config["qk_rope_head_dim"]) == (128, 512, 64)
-    assert int(unshared(config).bytes(1) / KVShape.from_config(config).bytes(1)) == 71
+    true = KVShape.from_config(config).bytes(1)
+    assert config["hidden_size"] // config["num_attention_heads"] == 56
+    factors = [n_bytes / true for n_bytes in (KVShape(61, 128, 56).bytes(1), unshared(config).bytes(1))]
+    assert [round(factor) for factor in factors] == [25, 71] and "25 to 71 times" in lesson_text("02")
+
+
+def test_the_tables_of_qwen3_next_take_74_mib():
+    shape = KVShape.from_config(MODELS["Qwen3-Next-80B"].config)
+    assert f"{shape.fixed_bytes / 2**20:.1f} MiB" == "74.2 MiB" and "74.2 MiB" in lesson_text("02")
+
+
+def test_a_window_of_64_keeps_63_rows():
+    layers = KVShape.from_config(miniature("Gemma-3-27B").config).layers
+    assert {layer.rows(200) for layer in layers if layer.kind == "sliding"} == {WINDOW - 1}
+    assert "stop at 63 rows" in lesson_text("02")
 
 
 def test_gemma_has_windows_in_52_of_62_layers():
     shape = KVShape.from_config(MODELS["Gemma-3-27B"].config)
     assert (shape.count("sliding"), shape.n_layers) == (52, 62)
-    assert (unshared(MODELS["Gemma-3-27B"].config).bytes(131_072) / GiB) == 124
+    assert {layer.window for layer in shape.layers if layer.kind == "sliding"} == {1_024}
+    assert all_full(MODELS["Gemma-3-27B"].config).bytes(131_072) == 62 * GiB
+    full = shape.count("full") * shape.layers[5].token_bytes("fp16") * 131_072
+    assert full / shape.bytes(131_072) > 0.95  # "nearly all of it"
+
+
+def test_what_is_said_of_who_shares():
+    llama_2, llama_70b = (KVShape.from_config(MODELS[name].config) for name in ("Llama-2-7B", "Llama-3.1-70B"))
+    assert llama_2.bytes(1) > llama_70b.bytes(1)
+
+
+def test_the_worst_of_the_eight_has_two_kv_heads():
+    grown = load_head_variants()
+    worst = min(grown.variants, key=lambda each: each.share_right)
+    assert worst.n_kv_heads == 2 and max(each.share_right for each in grown.of(2)) == 1
 
 
 def test_the_guide_s_figure_is_four_times_the_true_one():

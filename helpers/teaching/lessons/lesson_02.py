@@ -4,12 +4,12 @@ from helpers.arithmetic.catalog import MODELS
 from helpers.arithmetic.footprint import KVShape
 from helpers.teaching.checks import Number
 
-# Bytes of one token of Qwen3-32B if all its query heads shared one KV head.
-check_one_for_all = Number(KVShape(64, 1, 128).bytes_per_token(), "bytes") | {
-    "that is with the 8 KV heads that it has.": 64 * 8 * 128 * 2 * 2,
-    "that is with 64 KV heads, one for each query head.": 64 * 64 * 128 * 2 * 2,
-    "keys and values are both kept.": 64 * 128 * 2,
-    "hidden size over query heads is 80, but the file names head_dim 128.": 64 * 80 * 2 * 2,
+# KV heads before the one that query head 42 of Llama-3.1-70B reads, of 64 query heads over 8 KV heads.
+check_whose_notes = Number(42 // (64 // 8), "KV heads") | {
+    "head 42 is in the sixth group; five come before it.": 6,
+    "neighbours share: heads 0 to 7 read KV head 0, heads 8 to 15 KV head 1.": 42 % 8,
+    "that many query heads are in a group.": 64 // 8,
+    "those are query heads; there are 8 KV heads in all.": 42,
 }
 
 # Bytes that gpt-oss-20b keeps after 10,000 tokens.

@@ -11,21 +11,34 @@ from helpers.arithmetic.layers import LayerKV
 from helpers.widgets.living.picture import LivingPicture, join_modules
 from helpers.widgets.living.scene import Curve, Look, Rect, Scene, Shape, Text
 
-MODELS = ("Llama-2-7B", "Llama-3.1-8B", "Qwen2.5-7B", "Llama-3.1-70B")  # every layer alike, and full
+SMOLLM2 = "SmolLM2-135M"  # the course's own model, which is in no catalog of what one would have to buy
+SMOLLM2_CONFIG = {
+    "model_type": "llama",
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "hidden_size": 576,
+}
+MODELS = (SMOLLM2, "Llama-2-7B", "Llama-3.1-8B", "Qwen2.5-7B", "Llama-3.1-70B")  # every layer alike, and full
 LATENT_MODEL = "DeepSeek-V3"
 LATENT = 0  # in the place of a number of KV heads
 INK, SOFT, LINE, K, V, ROW = "#1b2733", "#52606d", "#c3ced8", "#0072b2", "#00795a", "#b84a00"
 
 
+def config_of(model: str) -> dict[str, Any]:
+    """The ``config.json`` of a model of the picture."""
+    return SMOLLM2_CONFIG if model == SMOLLM2 else find_model(model).config
+
+
 def designs(model: str) -> list[int]:
     """The numbers of KV heads that the model's query heads can share, the largest first, and then ``LATENT``."""
-    n_heads = find_model(model).config["num_attention_heads"]
+    n_heads = config_of(model)["num_attention_heads"]
     return [n for n in range(n_heads, 0, -1) if n_heads % n == 0] + [LATENT]
 
 
 def kv_shape(model: str, kv_heads: int) -> KVShape:
     """The model with another number of KV heads, or with DeepSeek-V3's latent row in every layer."""
-    published = KVShape.from_config(find_model(model).config)
+    published = KVShape.from_config(config_of(model))
     if kv_heads == LATENT:
         row = KVShape.from_config(find_model(LATENT_MODEL).config).layers[0]
         return KVShape(published.n_layers, 1, row.k_dim + row.v_dim, (row,) * published.n_layers)
@@ -45,9 +58,9 @@ def count(model: str, kv_heads: int) -> dict[str, Any]:
     n_heads, shape = designs(model)[0], kv_shape(model, kv_heads)
     layer: LayerKV = shape.layers[0]
     per_layer, own = (each.bytes_per_token() // each.n_layers for each in (shape, kv_shape(model, n_heads)))
-    published = KVShape.from_config(find_model(model).config).n_kv_heads
+    published = KVShape.from_config(config_of(model)).n_kv_heads
     frame = {"n_heads": n_heads, "kv_heads": kv_heads, "bytes": per_layer, "own": own, "published": published}
-    frame["width"] = (layer.k_dim + layer.v_dim) / (2 * KVShape.from_config(find_model(model).config).head_dim)
+    frame["width"] = (layer.k_dim + layer.v_dim) / (2 * KVShape.from_config(config_of(model)).head_dim)
     return frame | {"name": _name(n_heads, kv_heads), "line": _line(frame, shape)}
 
 
