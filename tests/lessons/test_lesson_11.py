@@ -1,6 +1,7 @@
 """Lesson 11: its names against their sources, what its prose says without a cell beside it, its checks and pictures."""
 
 import importlib.util
+import itertools
 import re
 
 import numpy as np
@@ -37,16 +38,17 @@ def prose():
     return "\n".join(source(cell) for _, cell in cells(read(NOTEBOOKS / "11_real_engines.ipynb"), "markdown"))
 
 
-def table(first):
-    """The rows of the table whose first column is called so, as lists of cells, without its head."""
-    lines = prose().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |"))
-    body = iter(lines[start + 2 :])
-    rows = []
-    for line in body:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+def table(first, engine):
+    """What the table whose first column is called so says of an engine, by the words in that column."""
+    lines, rows = iter(prose().splitlines()), {}
+    for line in lines:
+        head = [cell.strip() for cell in line.strip("|").split("|")]
+        columns = [i for i, name in enumerate(head) if name.split(",")[0] == engine]
+        if head[0] == first and columns:
+            next(lines)
+            for row in itertools.takewhile(lambda row: row.startswith("|"), lines):
+                told = [cell.strip() for cell in row.strip("|").split("|")]
+                rows[told[0]] = told[columns[0]]
     return rows
 
 
@@ -55,27 +57,25 @@ def known(engine, subject):
     return " ".join(row.says for row in FINDINGS if row.engine == engine and row.subject == subject)
 
 
-@pytest.mark.parametrize("column", range(1, 5), ids=ENGINES)
-def test_every_flag_of_the_table_has_a_source(column):
-    engine = ENGINES[column - 1]
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_flag_of_the_table_has_a_source(engine):
     names = {name.split(".")[-1] for name in (o.name for o in OPTIONS if o.engine == engine)}
     names |= set(re.findall(r"[\w-]+", known(engine, "flags")))
-    found = [name for row in table("what it sets") for name in re.findall(r"`([^`]+)`", row[column])]
+    found = [name for told in table("what it sets", engine).values() for name in re.findall(r"`([^`]+)`", told)]
     assert found and [name for name in found if name.split(".")[-1] not in names | STARTED_WITH] == []
 
 
 def test_what_the_table_says_without_a_flag():
-    rows = {row[0]: row for row in table("what it sets")}
+    rows = table("what it sets", "llama.cpp")
     assert "forks only" in next(f.doubt for f in FINDINGS if (f.engine, f.subject) == ("llama.cpp", "eviction"))
-    assert "in forks only" in rows["rows evicted by score"][1] and "Nothing merged" in known("SGLang", "compaction")
-    assert "8,192 MiB" in rows["old prompts in main memory"][1] + known("llama.cpp", "offloading")
+    assert "in forks only" in rows["rows evicted by score"] and "Nothing merged" in known("SGLang", "compaction")
+    assert "8,192 MiB" in rows["old prompts in main memory"] + known("llama.cpp", "offloading")
     assert "named, each has a cache of its own" in next(o.says for o in OPTIONS if o.name == "--parallel")
 
 
-@pytest.mark.parametrize("column", range(2, 5), ids=ENGINES[1:])
-def test_every_metric_of_the_table_has_a_source(column):
-    engine = ENGINES[column - 1]
-    names = [name for row in table("you want to know") for name in re.findall(r"`([^`]+)`", row[column])]
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_every_metric_of_the_table_has_a_source(engine):
+    names = [name for told in table("you want to know", engine).values() for name in re.findall(r"`([^`]+)`", told)]
     known_here = known(engine, "metrics") + (" ".join(COUNTERS) if engine == "vLLM" else "")
     assert names and [name for name in names if name not in known_here] == []
 
@@ -84,7 +84,8 @@ def test_every_metric_of_the_table_has_a_source(column):
 def test_llama_cpp_has_the_metrics_of_the_table_and_not_the_old_one():
     with LlamaCpp(smollm2.gguf_path(), 256) as engine:
         said = engine.metrics()
-    names = [name for row in table("you want to know") for name in re.findall(r"`(\w+)`", row[1])]
+    told = " ".join(table("you want to know", "llama.cpp").values())
+    names = re.findall(r"`(\w+)`", told)
     assert len(names) == 3 and all(read_counter(said, name) == 0 for name in names)
     assert "kv_cache_usage_ratio" not in said and "`kv_cache_usage_ratio`" in prose()
 
