@@ -23,7 +23,15 @@ from helpers.models import gold_ids, load_reasoner, make_worksheets
 from helpers.plots import compression
 from helpers.plots import told_early as told_plots
 from helpers.plots.canvas import RED
-from helpers.records import load_recall, load_smollm2_recall, load_smollm2_sweep, load_sweep, load_told_early
+from helpers.records import (
+    load_garage,
+    load_query_concentration,
+    load_recall,
+    load_smollm2_recall,
+    load_smollm2_sweep,
+    load_sweep,
+    load_told_early,
+)
 from helpers.records.measured import read
 from helpers.records.smollm2_sweep import EVERY_HEAD, NO_EVICTION
 from helpers.teaching.claims import judge, recorded
@@ -294,6 +302,7 @@ def test_answers_to_the_questions_above_the_facts(told, prose):
     dentist = told.answers.index("dentist")
     assert [told.find("TriAttention", share).said[dentist] for share in (0.25, 0.5)] == ["nurse", "dentist"]
     assert told_early.right_of(told, "TriAttention", 0.5) == 10 and "ten facts of twelve" in prose
+    assert told_early.right_of(told, "StreamingLLM", 0.5) == 0 and "2. None. Dark are" in prose
     assert {first for first, _ in told.told_at} == {24} and "told at token 24" in prose
     keys = told.answers.index("flowerpot")
     assert told.find(NO_EVICTION).said[keys] == "flowerpot" and told.find("TriAttention", 0.25).said[keys] == "bed"
@@ -382,6 +391,14 @@ def test_r_of_both_models(course, prose):
     assert f"{heads['top 2 bands, copying']} against {heads['top 2 bands, others']}" in prose
     R = calibrated().head_concentration(2).mean().item()
     assert f"whose R is {R:.2f}" in prose
+    english = load_query_concentration().found["smollm2", "english", "q", 2].mean
+    assert f"SmolLM2's R is {english:.2f}" in prose
+
+
+def test_how_many_choices_a_mode_makes(course, told, prose):
+    layers, kv_heads = course.shape.n_layers, course.shape.n_kv_heads
+    assert f"for itself | {told.n_heads} | {layers * kv_heads} |" in prose
+    assert f"and so on | {load_garage().n_kv_heads} | {kv_heads} |" in prose
 
 
 def test_losses_in_the_prose(real, prose):
