@@ -8,14 +8,19 @@ from matplotlib.figure import Figure
 
 from helpers.plots.canvas import BLUE, GREEN, GREY, LIMIT, ORANGE, PURPLE, RED, SIZE, SKY, bytes_axis, new_axes
 
+TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
+
 
 def time_per_token(lengths: Sequence[int], with_cache: Sequence[float], without_cache: Sequence[float]) -> Figure:
     """Milliseconds for one more token, with a cache and without, over the length of the text so far."""
     figure, ax = new_axes("tokens already in the text", "time for one more token (ms)")
+    ax.set_position((0.12, 0.15, 0.85, 0.72))
+    ax.set_title("Without a cache, each token takes longer than the one before", **TITLE)
     ax.plot(lengths, [1e3 * t for t in without_cache], "s--", color=RED, label="without a cache: read everything again")
     ax.plot(lengths, [1e3 * t for t in with_cache], "o-", color=BLUE, label="with a cache: read one token")
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend(loc="upper left", frameon=False)
     return figure
 
@@ -25,7 +30,8 @@ def rows_of_words(words: Sequence[str], keys: Sequence[Sequence[float]], values:
 
     Args:
         words: the tokens, from the first.
-        keys, values: ``[tokens][head_dim]``.
+        keys: ``[tokens][head_dim]``.
+        values: likewise.
     """
     figure = Figure(figsize=(SIZE[0], 0.7 + 0.245 * len(words)))
     bottom, height = 0.14, 0.72
@@ -40,7 +46,7 @@ def rows_of_words(words: Sequence[str], keys: Sequence[Sequence[float]], values:
         ax.tick_params(which="both", length=0)
         ax.spines[:].set_visible(False)
         ax.set_xlabel(f"the numbers of its {name}")
-    figure.text(0.12, 0.92, "Each word leaves one row: a key and a value", fontsize=11, fontweight="bold")
+    figure.text(0.12, 0.92, "Each token leaves one row: a key and a value", fontsize=11, fontweight="bold")
     return figure
 
 
@@ -57,7 +63,7 @@ def growth_by_model(tokens: Sequence[int], curves: Mapping[str, Sequence[float]]
     ax.set_ylim(0, 1.1 * top)
     bytes_axis(ax.yaxis, 1.1 * top)
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    ax.set_title(title, **TITLE)
     return figure
 
 
