@@ -70,9 +70,7 @@ def _(least_growth: int, most_growth: int, bytes_freed: int, stop_growing: dict[
 @claim("A2", "A thought of 32K tokens caches about 32K tokens.", SMOLLM2, ARITHMETIC)
 def _(tokens: int, rows: int, smallest: int, largest: int, fewest_rows: int) -> Verdict:
     sizes = f"{smallest / GiB:.1f} to {largest / GiB:.1f} GiB, by model, where every layer keeps every token"
-    why = (
-        f"{tokens:,} tokens left SmolLM2 {rows:,} rows; 32,768 take {sizes}, and a layer may keep {fewest_rows:,} rows"
-    )
+    why = f"{tokens:,} tokens left SmolLM2 {rows:,} rows; 32,768 take {sizes}, and a window keeps {fewest_rows:,} rows"
     return _verdict(rows == tokens and fewest_rows >= 32_768, rows == tokens), why
 
 
