@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from helpers.widgets.living import Garage
+from helpers.widgets.living.garage import CARS
 from helpers.widgets.living.garage_scene import sentence
 from helpers.widgets.living.page import write_page
 from tests.browser import jupyter
@@ -142,6 +143,17 @@ def test_the_figures_are_python_s(living):
         garage = Garage(**state)
         assert line(living) == sentence(garage.frame(garage.choice), garage.choice["compact"])
         assert living.locator(f"{GARAGE} [data-state=shut]").count() == garage.frame(garage.choice)["floors_closed"]
+
+
+def test_what_a_car_weighs_is_python_s_too(living, tmp_path):
+    car, *others = CARS
+    living.goto(write_page({"garage": Garage(car=car)}, tmp_path / "cars.html").as_uri())
+    living.locator(f"{GARAGE} .garage-floor").first.wait_for()
+    assert living.locator(f"{GARAGE} .garage-panel select").count() == 1  # the one thing to choose
+    for turned in (*others, car):
+        control(living, "a car has").select_option(turned)
+        garage = Garage(car=turned)
+        assert line(living) == sentence(garage.frame(garage.choice), False)
 
 
 def test_a_keyboard_is_enough(living):

@@ -12,9 +12,19 @@ from tests.house.notebooks import LESSONS, NOTEBOOKS
 
 # Two sets of values per claim that must lead to two verdicts; the first is what the lessons are expected to find.
 CASES = {
-    "A1": ({"least_growth": 8, "most_growth": 8, "bytes_freed": 0}, HOLDS, {"bytes_freed": 1}, FAILS),
-    "A2": ({"tokens": 9, "rows": 9, "smallest": 1, "largest": 2}, HOLDS, {"rows": 8}, FAILS),
-    "A3": ({"ends": [24_576, 21_504]}, IN_PART, {"ends": [30_000]}, FAILS),
+    "A1": (
+        {"least_growth": 8, "most_growth": 8, "bytes_freed": 0, "stop_growing": {"Gemma-3-27B": [52, 62]}},
+        IN_PART,
+        {"stop_growing": {}},
+        HOLDS,
+    ),
+    "A2": (
+        {"tokens": 9, "rows": 9, "smallest": 1, "largest": 2, "fewest_rows": 1_023},
+        IN_PART,
+        {"rows": 8},
+        FAILS,
+    ),
+    "A3": ({"cases": ["no overhead", "overhead"], "ends": [24_576, 21_504]}, IN_PART, {"ends": [30_000, 9]}, FAILS),
     "A4": ({"mean": 0.62, "least": 0.04}, IN_PART, {"least": 0.6}, HOLDS),
     "A5": (
         {"freed_shared": 0.185, "freed_per_head": 0.0, "freed_at_the_end": 0.0002, "stories": [0, 0]},
@@ -69,7 +79,12 @@ CASES = {
         {"largest": 16, "process": 75 * 10**7},
         HOLDS,
     ),
-    "B3": ({"predicted": 5, "measured": 5}, HOLDS, {"measured": 6}, FAILS),
+    "B3": (
+        {"predicted": 5, "measured": 5, "engine_predicted": 22.5, "engine_said": 22.5},
+        HOLDS,
+        {"engine_said": 22.51},
+        FAILS,
+    ),
     "B4": ({"factor": 8, "without_gqa": 343.6e9}, IN_PART, {"without_gqa": 320e9}, HOLDS),
     "B5": ({"bits": 4.82, "right_7_values": 1.0, "right_3_values": 0.0}, OPEN, {}, OPEN),
     "B6": (

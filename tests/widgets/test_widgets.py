@@ -69,20 +69,6 @@ def test_time_per_token_is_drawn_in_milliseconds(lengths):
     assert "ms" in ax.get_ylabel()
 
 
-@pytest.mark.parametrize(
-    ("predicted", "measured"), [([5, 6, 7], [5, 6, 8]), ([1], [1]), ([0, 0], [0, 0]), ([0, 9], [0, 9])]
-)
-def test_bytes_by_layer_draws_two_bars_per_layer(predicted, measured):
-    ax = rendered(plots.bytes_by_layer(predicted, measured))
-    by_formula, of_tensors = ax.containers
-    assert [bar.get_height() for bar in by_formula] == predicted
-    assert [bar.get_height() for bar in of_tensors] == measured
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["formula", "measured"]
-    for i, (left, right) in enumerate(zip(by_formula, of_tensors, strict=True)):
-        assert left.get_x() < i < right.get_x() + right.get_width()
-        assert left.get_x() + left.get_width() <= right.get_x() + 0.03
-
-
 def wall(dies_at, tokens=(0, 50, 100), fixed=1 * GiB, capacity=24 * GiB):
     cache = [t * GiB / 5 for t in tokens]
     return rendered(plots.memory_wall(list(tokens), fixed, 18 * GiB, cache, capacity, dies_at))
@@ -112,7 +98,7 @@ def test_the_memory_wall_survives_its_edges():
 
 @pytest.mark.parametrize("top", [1, 900, 5_000, 3 * 2**20, 24 * GiB, 3_000 * GiB])
 def test_ticks_are_round_in_one_unit(top):
-    ax = rendered(plots.bytes_by_layer([top], [top]))
+    ax = rendered(plots.growth_by_model([0, 1], {"a model": [0, top]}))
     ticks = [label.get_text() for label in ax.get_yticklabels()]
     units = {text.split()[1] for text in ticks if text != "0"}
     assert len(units) == 1
@@ -155,17 +141,17 @@ def no_widget(entries):
 
 
 def test_a_figure_is_shown_with_its_caption_under_it(shown):
-    widgets.show(plots.bytes_by_layer([1], [1]), "Figure: one bar. $5 stays $5.")
+    widgets.show(plots.growth_by_model([0, 1], {"a model": [0, 1]}), "Figure: one line. $5 stays $5.")
     figure, caption = shown
     assert figure.data["image/png"].startswith(b"\x89PNG")
     assert figure.data["text/plain"] == "<Figure size 800x360 with 1 Axes>"
     assert figure.metadata["image/png"] == {"width": 800, "height": 360}
-    assert "Figure: one bar." in caption.data["text/markdown"]
-    assert "Figure: one bar." in caption.data["text/plain"]
+    assert "Figure: one line." in caption.data["text/markdown"]
+    assert "Figure: one line." in caption.data["text/plain"]
 
 
 def frame(height, note="a"):
-    return plots.bytes_by_layer([height], [height]), f"Figure: {height} {note}."
+    return plots.growth_by_model([0, 1], {"a model": [0, height]}), f"Figure: {height} {note}."
 
 
 def test_a_control_redraws_on_a_change(shown, live):

@@ -1,12 +1,11 @@
 // The garage: a conversation above, or beside, the building that holds what the model noted of it; controls, and gauges.
 import { answers, html, pick, press, slide, stage, tick } from "./parts.js";
-import { headsHolding, linksOf, mebibytes, percent, recordedFrame, sentence } from "./garage_frame.js";
+import { headsHolding, linksOf, mebibytes, percent, recordedFrame, sentence, weighed } from "./garage_frame.js";
 import { building } from "./garage_floors.js";
 import { chat } from "./garage_words.js";
 import { GARAGE_LOOK } from "./garage_look.js";
 
 const BEAT = 90; // milliseconds from token to token while it plays
-const NO_LINKS = "Its attention was not recorded in this layer";
 
 /** Draw the garage into `el`; returns what stops it. */
 export function render({ model, el }) {
@@ -30,23 +29,19 @@ export function render({ model, el }) {
     bits = headsHolding(data, of, frame);
     words.show(frame.seen, bits, 2 ** data.kv_heads - 1, of.layer === "all" ? " in all layers" : ` in layer ${of.layer}`);
     floors.draw(frame, of);
-    const [gone, all] = [frame.rows_evicted, frame.rows_in_all].map((number) => number.toLocaleString("en")), part = frame.rows_evicted / (frame.rows_in_all || 1);
+    const [gone, all] = [frame.rows_evicted, frame.rows_in_all].map((number) => number.toLocaleString("en")), part = frame.rows_evicted / (frame.rows_in_all || 1), full = frame.full_bytes ?? data.full_bytes;
     evicted(percent(part), part, `${gone} of ${all} in all ${data.layers} layers`);
     back(`${frame.floors_back} of ${frame.floors}`, frame.floors_back / (frame.floors || 1), "blocks that others may use now");
-    held(mebibytes(frame.bytes_held), frame.bytes_held / data.full_bytes, `${mebibytes(frame.bytes_alive)} of it rows in use`, frame.bytes_alive / data.full_bytes);
+    held(mebibytes(frame.bytes_held), frame.bytes_held / full, `${mebibytes(frame.bytes_alive)} of it rows in use`, frame.bytes_alive / full);
     say(sentence(frame, of.compact));
     reflect();
   };
-  const refuse = (why) => {
-    choice = shown;
-    say(why);
-    reflect();
-  };
+  const refuse = (why) => ((choice = shown), say(why), reflect());
   const open = new Set(), ifOpen = (next, of) => open.delete(of) && show(next, of); // questions that nothing has overtaken
   const asking = answers(model, () => null, ifOpen, (why) => open.size && refuse(why));
   const turn = (change) => {
     choice = { ...choice, ...change };
-    const known = recordedFrame(data, choice); // Python's count as well, and at once
+    const known = weighed(data, choice, recordedFrame(data, choice)); // Python's count as well, and at once
     open[known ? "clear" : "add"](choice);
     if (known) show(known, choice);
     else asking.ask(choice);
@@ -81,8 +76,7 @@ export function render({ model, el }) {
     const on = floor < 0 ? [] : floors.tokensOn(floor), one = new Set(tokens);
     if (one.size === 1) return point(tokens[0]);
     point(-1);
-    words.mark(new Set(on));
-    floors.mark(new Set(on));
+    for (const part of [words, floors]) part.mark(new Set(on));
   };
   const evict = (tokens) => {
     if (choice.policy !== BY_HAND || !tokens.length) return;
@@ -93,8 +87,7 @@ export function render({ model, el }) {
 
   // --- controls --------------------------------------------------------------------------------------------------
   const pause = () => {
-    clearInterval(playing);
-    playing = null;
+    playing = clearInterval(playing) ?? null;
     line.setAttribute("aria-live", "polite");
     playButton.textContent = "▶ let it write";
     turn({});
@@ -108,7 +101,7 @@ export function render({ model, el }) {
   };
   const fresh = (change) => () => (playing && pause(), change());
   const layers = [["all", `all ${data.layers}`], ...Array.from({ length: data.layers }, (_, i) => [i, data.links?.[i] ? `${i} (attention recorded)` : String(i)])];
-  const playButton = press("▶ let it write", play);
+  const cars = (data.cars ?? []).map(([car]) => car), playButton = press("▶ let it write", play);
   const controls = {
     seen: slide("tokens written", { min: 0, max: end(), value: choice.seen }, (seen) => fresh(() => turn({ seen, share: 0 }))()),
     share: slide("evict", { min: 0, max: 95, step: model.send ? 1 : 5, value: 100 * choice.share, say: (share) => `${share}%` }, (share) => fresh(() => turn({ share: share / 100, seen: end() }))()),
@@ -116,10 +109,11 @@ export function render({ model, el }) {
     mode: pick("who chooses", data.modes, choice.mode, (mode) => turn({ mode })),
     compact: tick("slide together", choice.compact, (compact) => turn({ compact })),
     second: tick("second conversation", choice.second, (second) => turn({ second })),
+    car: pick("a car has", cars, choice.car, (car) => fresh(() => turn({ car }))()),
     layer: pick("layer", layers, choice.layer, (layer) => turn({ layer })),
     head: pick("attention of head", Array.from({ length: data.heads }, (_, i) => [i, String(i)]), choice.head, (head) => turn({ head })),
   };
-  const rows = data.live ? [["layer"]] : data.plays ? [["seen"]] : [["seen", "second"], ["share", "policy", "mode", "compact"], ["layer", "head"]];
+  const rows = data.live ? [["layer"]] : data.plays ? [["seen"]] : choice.car ? [["seen", "car"]] : [["seen", "second"], ["share", "policy", "mode", "compact"], ["layer", "head"]];
   const panel = rows.map((names, i) => html("div", { class: "living-controls" }, ...(i || data.live ? [] : [playButton]), ...names.map((name) => controls[name])));
   const reflect = () => {
     const value = { ...choice, share: Math.round(100 * choice.share) };
@@ -127,7 +121,7 @@ export function render({ model, el }) {
       const part = control.querySelector("input, select");
       if (part.type === "checkbox") part.checked = value[name];
       else if (part.type === "range") [part.value, control.querySelector("output").textContent] = [value[name], name === "share" ? `${value[name]}%` : value[name]];
-      else part.selectedIndex = { policy: [...data.policies, BY_HAND], mode: data.modes.map(([mode]) => mode), layer: layers.map(([layer]) => layer), head: null }[name]?.indexOf(value[name]) ?? value[name];
+      else part.selectedIndex = { policy: [...data.policies, BY_HAND], mode: data.modes.map(([mode]) => mode), layer: layers.map(([layer]) => layer), car: cars, head: null }[name]?.indexOf(value[name]) ?? value[name];
     }
     const byHand = value.policy === BY_HAND;
     for (const name of ["share", "mode"]) controls[name].hidden = byHand;
@@ -151,7 +145,7 @@ export function render({ model, el }) {
   return () => (clearInterval(playing), clearTimeout(saving), asking.stop(), floors.stop(), sizes.disconnect(), themes.disconnect(), dark.removeEventListener("change", floors.repaint), model.off("msg:custom", hear));
 }
 
-const BY_HAND = "by hand";
+const BY_HAND = "by hand", NO_LINKS = "Its attention was not recorded in this layer";
 const HINT = "Point at a word, or walk along the words with the arrow keys: arcs show what it attends to.";
 const HAND = "Click words or floors, or press Enter on them, to send their cars away; again to bring them back.";
 
@@ -160,8 +154,7 @@ function gauge(name, colour) {
   const outer = html("i", { style: `background:var(--${colour})` }), inner = html("i", { style: `background:var(--${colour})` });
   const node = html("div", { class: "garage-gauge" }, html("span", {}, name), number, html("span", { class: "garage-bar" }, outer, inner), small);
   const show = (words, part, more, within = part) => {
-    number.textContent = words;
-    small.textContent = more;
+    [number.textContent, small.textContent] = [words, more];
     outer.style.transform = `scaleX(${Math.min(1, part)})`; // two conversations hold more than one
     inner.style.transform = `scaleX(${within})`;
   };

@@ -26,6 +26,12 @@ MODES = {
     "union": "all together, by the keenest",
 }
 LAYER = 14  # shown first: in the middle, and its attention is recorded
+CARS = {  # what a car may be made of: numbers in a key, and in a value, and their format; the first is as recorded
+    "64 + 64 numbers of 2 bytes": (64, "fp16"),
+    "64 + 64 numbers of 1 byte": (64, "fp8_e4m3"),
+    "64 + 64 numbers of 4 bytes": (64, "fp32"),
+    "128 + 128 numbers of 2 bytes": (128, "fp16"),
+}
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
     "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its notes, rows of "
@@ -42,7 +48,8 @@ class Garage(LivingPicture):
         plays: write the conversation at once, from the end of its prompt, unless the reader wants less motion; it is
             scrolled into view, and nothing but the writing is to be turned.
         choice: what it is turned to at first: any of ``seen``, ``layer``, ``head``, ``policy``, ``mode``, ``share``,
-            ``compact``, ``gone`` and ``second``, as ``Parking.after`` has them.
+            ``compact``, ``gone`` and ``second``, as ``Parking.after`` has them. With ``car``, one of ``CARS``, what a
+            car weighs is to be turned, and beside it only ``seen``.
 
     Raises:
         ValueError: if the choice holds what may not be.
@@ -58,14 +65,16 @@ class Garage(LivingPicture):
         self.data = self.data | {"caption": ABOUT, "plays": plays}  # no figures: a reader turns it
 
     def frame(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """See ``LivingPicture.frame``: as ``Parking.after``, and ``floors_back``, the blocks that the pool got back."""
-        return with_floors_back(parking().after(choice))
+        """See ``LivingPicture.frame``: as ``Parking.after``, and ``floors_back``, the blocks that the pool got back.
+
+        With a ``car``, as ``weighed`` says.
+        """
+        return counted(choice)
 
     @classmethod
     def caption(cls, choice: dict[str, Any]) -> str:
         """See ``LivingPicture.caption``."""
-        frame = with_floors_back(parking().after(choice))
-        by = choice["policy"]
+        frame, by = counted(choice), choice["policy"]
         who = f"{by}, {MODES[choice['mode']]}" if by in load_garage().ranks else by
         how = f" Chosen by {who.removeprefix('by ')}." if frame["rows_evicted"] else ""
         return f"{ABOUT} Here: {sentence(frame, choice['compact'])}{how}"
@@ -73,6 +82,36 @@ class Garage(LivingPicture):
     def scene(self) -> Scene:
         """See ``LivingPicture.scene``."""
         return draw_garage(load_garage().tokens, self.frame(self.choice), self.choice)
+
+
+def counted(choice: dict[str, Any]) -> dict[str, Any]:
+    """What the pool holds after a choice, with cars as heavy as the choice has them."""
+    parked = {name: value for name, value in choice.items() if name != "car"}
+    frame = with_floors_back(parking().after(parked))
+    return weighed(frame, choice["car"]) if "car" in choice else frame
+
+
+def weighed(frame: dict[str, Any], car: str) -> dict[str, Any]:
+    """A frame with cars of another weight: the same floors, other bytes.
+
+    It says too what a car weighs, which part that is of the heaviest, and what all floors hold with the heaviest.
+
+    Raises:
+        ValueError: if there is no such car.
+    """
+    if car not in CARS:
+        raise ValueError(f"car is {car!r}; it may be {', '.join(CARS)}")
+    weights = car_weights()
+    recorded_one, heaviest, one = next(iter(weights.values())), max(weights.values()), weights[car]
+    names = ("bytes_held", "bytes_alive", "bytes_back")
+    told = {name: frame[name] * one // recorded_one for name in names if name in frame}
+    full = recorded()["full_bytes"] * heaviest // recorded_one
+    return frame | told | {"car_bytes": one, "car_share": one / heaviest, "full_bytes": full}
+
+
+def car_weights() -> dict[str, int]:
+    """Bytes of each of ``CARS``: one head's key and value of one token."""
+    return {car: KVShape(1, 1, dim).bytes(1, kv_format=kv_format) for car, (dim, kv_format) in CARS.items()}
 
 
 @cache
@@ -112,6 +151,7 @@ def recorded() -> dict[str, Any]:
         "stops": {policy: {mode: _stops(policy, mode) for mode in MODES} for policy in told.ranks},
         "bytes_alive": [row_bytes * seen for seen in range(len(told.tokens) + 1)],
         "full_bytes": steps["false"][-1]["bytes_held"],
+        "cars": list(map(list, car_weights().items())),
     }
 
 

@@ -4,8 +4,7 @@ import { changes, emptyHere, floorsOf, places } from "./garage_frame.js";
 import { walkable } from "./garage_keys.js";
 
 const FLOOR = 34, PITCH = 39; // pixels: the height of a floor, and from one to the next
-const DRIVE = 380, SLIDE = 650, FADE = 420; // milliseconds
-const LETTERS = "AB";
+const DRIVE = 380, SLIDE = 650, FADE = 420, LETTERS = "AB"; // milliseconds; the names of two conversations
 
 /** The garage in `node`: `draw` a frame, `mark` the rows of tokens, `repaint` when colours or sizes have changed. */
 export function building(data, { onPoint, onPress }) {
@@ -41,7 +40,7 @@ export function building(data, { onPoint, onPress }) {
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
     const lane = (FLOOR - 3) / data.kv_heads, y = (floor, head) => (order.length - 1 - floor) * PITCH + 1.5 + head * lane;
-    const size = { slot, lane: lane - 2, y, colours };
+    const size = { slot, lane: lane - 2, y, colours, part: frame?.car_share ?? 1 };
     if (frame?.alive) return paintAisles(pen, frame.alive, order, size), false;
     paintGone(pen, frame?.rows ?? {}, order, size);
     let busy = false;
@@ -75,8 +74,7 @@ export function building(data, { onPoint, onPress }) {
     }
     dress(choice);
     const sizes = `${order.length} ${next.tables.length}`; // all that changes them here; styles are read only then
-    if (sizes !== measured) repaint();
-    else soon();
+    (sizes !== measured ? repaint : soon)();
     measured = sizes;
   };
   const build = (drawn) => {
@@ -137,8 +135,8 @@ function legend(data) {
   return html("span", { class: "garage-legend" }, html("span", { class: "garage-where" }), ...lanes, html("em", {}, `in each slot, from left: layers ${aisles}; paler where fewer of them have it`));
 }
 
-function paintCar(pen, { x, floor, shown, head }, { slot, lane, y, colours }, isMarked) {
-  const width = slot * 0.8, left = x * slot + slot * 0.1, top = y(floor, head);
+function paintCar(pen, { x, floor, shown, head }, { slot, lane, y, colours, part }, isMarked) {
+  const width = slot * 0.8 * part, left = x * slot + slot * 0.1, top = y(floor, head);
   pen.globalAlpha = shown;
   pen.fillStyle = colours[`k${head % 3}`];
   pen.beginPath();

@@ -31,6 +31,13 @@ export function recordedFrame(data, choice) {
   return stop ? { ...stop, layer, ...laid(data, choice, stop, keeper(data, choice, stop.keep)) } : null;
 }
 
+/** A frame with cars of another weight, as Python's `weighed`: the same floors, other bytes. */
+export function weighed({ cars, full_bytes: full }, { car }, frame) {
+  const weights = new Map(cars), one = weights.get(car), [first] = weights.values(), most = Math.max(...weights.values());
+  const told = ["bytes_held", "bytes_alive", "bytes_back"].map((name) => [name, (frame?.[name] * one) / first]);
+  return frame && one ? { ...frame, ...Object.fromEntries(told), car_bytes: one, car_share: one / most, full_bytes: (full * most) / first } : frame;
+}
+
 /** Rows (or, for all layers, the share of each aisle's layers that have them) in the blocks that a frame lists. */
 export function laid(data, { seen, layer, second, compact }, frame, kept) {
   const { block_size: size, kv_heads: heads } = data, before = written(data, { seen, second }).tables;
@@ -107,10 +114,10 @@ export function emptyHere({ rows, layer, layers_holding: holding }) {
 }
 
 /** A sentence or two from a frame's figures: how much went, how much came back, and why. */
-export function sentence({ seen, rows_evicted: gone, rows_in_all: all, floors, floors_back: back, bytes_held: held, tables }, compact) {
+export function sentence({ seen, rows_evicted: gone, rows_in_all: all, floors, floors_back: back, bytes_held: held, tables, car_bytes: car }, compact) {
   const floor = (n) => `${n} ${n === 1 ? "floor" : "floors"}`, shared = (tables[1] ?? []).filter((block) => tables[0].includes(block)).length;
   const two = shared ? ` A second conversation shares ${floor(shared)}.` : "";
-  if (!gone) return `${seen} tokens on ${floor(floors)}, ${mebibytes(held)} held. Nobody leaves while the model writes.${two}`;
+  if (!gone) return `${seen} tokens on ${floor(floors)}, ${mebibytes(held)} held. ${car ? `A car weighs ${car} bytes.` : "Nobody leaves while the model writes."}${two}`;
   const start = `${percent(gone / all)} of the rows evicted, ${back} of ${floor(floors)} given back: `, open = tables[0].length;
   if (tables.length > 1) return `${start}what a second conversation still reads stays.`;
   if (compact) return `${start}the rows that are left slid together.`;

@@ -28,7 +28,8 @@ def sentence(frame: dict[str, Any], compact: bool) -> str:
     if not gone:
         two = f" A second conversation shares {_floors(shared)}." if shared else ""
         held = f"{seen} tokens on {_floors(floors)}, {_mebibytes(frame['bytes_held'])} held."
-        return f"{held} Nobody leaves while the model writes.{two}"
+        car = f"A car weighs {frame['car_bytes']} bytes." if "car_bytes" in frame else ""
+        return f"{held} {car or 'Nobody leaves while the model writes.'}{two}"
     share, left = _percent(gone / frame["rows_in_all"]), len(tables[0])
     start = f"{share} of the rows evicted, {frame['floors_back']} of {_floors(floors)} given back: "
     if len(tables) > 1:
@@ -116,7 +117,7 @@ def _width(text: str, size: int) -> float:
 
 # --- the gauges -------------------------------------------------------------------------------------------------------
 def _gauges(frame: dict[str, Any], y: int) -> Iterator[Shape]:
-    full = frame["bytes_held"] + frame["bytes_back"] or 1
+    full = frame.get("full_bytes") or frame["bytes_held"] + frame["bytes_back"] or 1
     share, back = frame["rows_evicted"] / (frame["rows_in_all"] or 1), frame["floors_back"] / (frame["floors"] or 1)
     alive, in_use = f"memory held, {_mebibytes(frame['bytes_alive'])} of it in use", frame["bytes_alive"] / full
     dials = (
@@ -184,7 +185,7 @@ def _cars(frame: dict[str, Any], block: int, y: int) -> Iterator[Shape]:
             for i, token in enumerate(row):
                 x, top = round(LEFT + i * slot + 4), round(y + head * lane + 2)
                 if alive and token >= 0:
-                    yield Rect(x, top, round(slot) - 8, round(lane) - 3, look)
+                    yield Rect(x, top, round((slot - 8) * frame.get("car_share", 1)), round(lane) - 3, look)
                 elif not alive and token == -1:
                     yield Rect(x + 10, top + 3, round(slot) - 28, 1, look)
 

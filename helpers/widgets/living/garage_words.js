@@ -2,8 +2,7 @@
 import { html, svg } from "./parts.js";
 import { walkable } from "./garage_keys.js";
 
-const SIGNS = { "<|im_start|>": "▸", "<|im_end|>": "■" };
-const NAMES = { "<|im_start|>": "a message begins", "<|im_end|>": "the message ends" };
+const SIGNS = { "<|im_start|>": "▸", "<|im_end|>": "■" }, NAMES = { "<|im_start|>": "a message begins", "<|im_end|>": "the message ends" };
 
 /** How a token is written: line ends and the marks of a chat as signs. */
 export function signOf(text, next, isText) {

@@ -15,18 +15,19 @@ from helpers.eviction.selection import SELECTIONS
 from helpers.records.garage import packed
 from helpers.widgets import living
 from helpers.widgets.living import Garage
-from helpers.widgets.living.garage import MODES, recorded, with_floors_back
+from helpers.widgets.living.garage import CARS, MODES, car_weights, recorded, with_floors_back
 from helpers.widgets.living.garage_live import LiveGarage
-from helpers.widgets.living.garage_scene import sentence
+from helpers.widgets.living.garage_scene import HEADS, sentence
+from helpers.widgets.living.scene import Rect
 from tests.widgets.living.node import run_node
 
 FRAME_JS = Path(living.__file__).parent / "garage_frame.js"
 ASK = """
-import {{ recordedFrame, sentence }} from {module};
+import {{ recordedFrame, sentence, weighed }} from {module};
 let text = "";
 for await (const part of process.stdin) text += part;
 const {{ data, choices }} = JSON.parse(text);
-const frames = choices.map((choice) => recordedFrame(data, choice));
+const frames = choices.map((choice) => weighed(data, choice, recordedFrame(data, choice)));
 const said = (frame, choice) => frame && {{ ...frame, words: sentence(frame, choice.compact) }};
 console.log(JSON.stringify(frames.map((frame, i) => said(frame, choices[i]))));
 """
@@ -119,6 +120,37 @@ def test_the_recorded_conversation_is_drawn_as_python_counts_it():
             assert drawn["words"] == sentence(counted, choice["compact"])
             if not choice["second"]:
                 assert drawn["bytes_alive"] == counted["bytes_alive"]
+
+
+@pytest.mark.parametrize("seen", [0, 41, 192])
+def test_cars_of_another_weight_are_what_a_pool_of_such_rows_holds(seen):
+    choices = [START | {"seen": seen, "car": car} for car in CARS]
+    for choice, drawn in zip(choices, javascript(recorded(), choices), strict=True):
+        dim, kv_format = CARS[choice["car"]]
+        cache = PagedCache(KVShape(30, 3, dim), 15, kv_format=kv_format)
+        for layer in range(30):
+            cache.write(*torch.zeros(2, 1, 3, seen, dim), layer)
+        counted, stats = Garage(**choice).frame(choice), cache.stats()
+        assert (counted["bytes_held"], counted["bytes_alive"]) == (stats.bytes_held, stats.bytes_alive)
+        names = ("bytes_held", "bytes_alive", "bytes_back", "car_bytes", "car_share", "full_bytes")
+        assert {name: drawn[name] for name in names} == {name: counted[name] for name in names}
+        assert drawn["words"] == sentence(counted, False)
+
+
+def test_cars_are_drawn_as_long_as_they_are_heavy():
+    drawn = {}
+    for car in CARS:
+        boxes = [shape for shape in Garage(seen=16, car=car).scene().shapes if isinstance(shape, Rect)]
+        [drawn[car]] = {box.width for box in boxes if box.look.fill == HEADS[2]}  # the third head's, no gauge's
+    weights = car_weights()
+    assert all(
+        drawn[car] == pytest.approx(drawn[max(drawn, key=drawn.get)] * weights[car] / 512, abs=1) for car in CARS
+    )
+
+
+def test_a_car_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="car is 'bus'; it may be 64"):
+        Garage(car="bus")
 
 
 @pytest.mark.parametrize("state", STATES, ids=str)
