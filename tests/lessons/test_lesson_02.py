@@ -204,3 +204,13 @@ def test_the_worst_of_the_eight_has_two_kv_heads():
 def test_the_guide_s_figure_is_four_times_the_true_one():
     true = KVShape(80, 8, 128)
     assert 80 * 64 * 128 * 2 * 131_072 == 160 * GiB == 4 * true.bytes(131_072)
+
+
+def test_what_it_means_at_home():
+    qwen, gemma = MODELS["Qwen3-8B"].config, MODELS["Gemma-3-27B"].config
+    wrong = KVShape(36, 32, 128).bytes(32_768)  # its 32 query heads counted as KV heads
+    assert (KVShape.from_config(qwen).bytes(32_768), wrong) == (4.5 * GiB, 18 * GiB)
+    assert "4.5 GiB of a 24 GB card" in lesson_text("02")
+    assert round(KVShape.from_config(gemma).bytes(32_768) / GiB, 1) == 2.9 and "2.9 GiB" in lesson_text("02")
+    assert all_full(gemma).bytes(32_768) == 15.5 * GiB > 24e9 / 2
+    assert round(62 * GiB / KVShape.from_config(gemma).bytes(131_072)) == 6  # "a sixth of the memory"
