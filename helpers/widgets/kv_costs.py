@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from helpers.arithmetic.catalog import KV_LAYOUTS
-from helpers.experiments.kv_format_loss import hadamard
 from helpers.measuring.comparisons import Answers
 from helpers.plots import formats
 from helpers.records import load_kv_format_loss, load_kv_row, load_table, load_turned_answers
 from helpers.widgets.page import Frame
+
+if TYPE_CHECKING:
+    import torch
 
 SHOWN = ("fp16", "q8_0", "fp8_e4m3", "q5_0", "q4_0", "nvfp4")
 ANSWERS = (("fp16", "fp16"), ("q8_0", "q8_0"), ("q5_0", "q5_0"), ("q4_0", "q4_0"), ("q4_0", "fp16"), ("fp16", "q4_0"))
@@ -17,6 +19,8 @@ ANSWERS = (("fp16", "fp16"), ("q8_0", "q8_0"), ("q5_0", "q5_0"), ("q4_0", "q4_0"
 
 def turned_row(row: torch.Tensor) -> Frame:
     """A row of 64 numbers as it is and turned, over the steps of q4_0."""
+    from helpers.experiments.kv_format_loss import hadamard
+
     turned, facts = row @ hadamard(len(row)), load_kv_row().facts
     halves = [(name, each.tolist(), _steps(each)) for name, each in (("as it is", row), ("turned", turned))]
     title = "One number towers. Turned, all share its height"
@@ -57,14 +61,14 @@ def losses(turned: bool = False) -> Frame:
 
 def answers() -> Frame:
     """Worksheets that the reasoner has right throughout, by format, and in q4_0 with rows turned first."""
-    table, turned = load_table(), load_turned_answers().pairs
+    table, turned = load_table(), load_turned_answers()
     bars: list[tuple[str, Answers]] = [(f"K {k}\nV {v}", table.find((k, v))) for k, v in ANSWERS]
-    bars.insert(4, ("K, V q4_0\nturned", turned["q4_0", "q4_0"]))
+    bars.insert(4, ("K, V q4_0\nturned", turned.pairs["q4_0", "q4_0"]))
     names, found = zip(*bars, strict=True)
     counts = "; ".join(f"{name.replace(chr(10), ' ')}: {sum(each.right)}" for name, each in bars)
     caption = (
         f"Figure: bars, share of worksheets that the reasoner has right in every token, by the format of its cache, "
-        f"with 95% intervals. Of {len(found[0].right)}: {counts}. {table.made_on}."
+        f"with 95% intervals. Of {len(found[0].right)}: {counts}. {table.made_on}; those turned {turned.facts['date']}."
     )
     title = "Keys in 4 bits cost answers, and values cost few"
     return formats.answers_by_format(names, [e.share_right for e in found], [e.interval for e in found], title), caption

@@ -223,7 +223,7 @@ def prose():
 def test_what_smollm2_s_loss_is_said_to_add(prose):
     record = load_kv_format_loss()
     exact = sum(record.exact_loss) / len(record.exact_loss)
-    assert f"it is {exact:.2f} a token" in prose
+    assert f"it is {exact:.2f} nats a token" in prose
     keys, values, turned = (
         record.costs[side, "q4_0", way].interval("lost") for side, way in (("k", False), ("v", False), ("k", True))
     )
