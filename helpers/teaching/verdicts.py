@@ -283,8 +283,8 @@ def _(ceilings: list[float], minutes: float) -> Verdict:
 
 
 @claim("B14", "NVFP4 needs the newest NVIDIA cards, and AMD's RDNA has no FP8.", SOURCE)
-def _(nvfp4: dict[str, int], newest_without: int, rdna_fp8: dict[str, bool]) -> Verdict:
-    newest = min(nvfp4.values()) > newest_without
+def _(nvfp4: dict[str, int], nvidia_without: dict[str, int], rdna_fp8: dict[str, bool]) -> Verdict:
+    newest = min(nvfp4.values()) > max(nvidia_without.values())
     names = {has: [name for name in rdna_fp8 if rdna_fp8[name] == has] for has in (True, False)}
     why = (
         f"to multiply NVFP4: {', '.join(nvfp4)}, NVIDIA's from {min(nvfp4.values())} on; FP8: "

@@ -106,7 +106,7 @@ CASES = {
     ),
     "B13": ({"ceilings": [6.0, 12.8], "minutes": 28.0}, HOLDS, {"ceilings": [6.0, 50.0]}, IN_PART),
     "B14": (
-        {"nvfp4": {"Blackwell": 2024}, "newest_without": 2022, "rdna_fp8": {"RDNA3": False, "RDNA4": True}},
+        {"nvfp4": {"Blackwell": 2024}, "nvidia_without": {"Ada": 2022}, "rdna_fp8": {"RDNA3": False, "RDNA4": True}},
         IN_PART,
         {"rdna_fp8": {"RDNA3": False}},
         HOLDS,
