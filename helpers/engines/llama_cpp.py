@@ -21,7 +21,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from helpers.arithmetic.footprint import require_count
-from helpers.arithmetic.layers import KVFormat, split_format
+from helpers.arithmetic.layers import KVFormat
 from helpers.engines import llama_cpp_child
 from helpers.engines.door import is_chat, knock, read_json, text_or_ids
 from helpers.engines.engine import Answer, Engine, Figures, Prompt
@@ -51,8 +51,8 @@ class LlamaCpp(Engine):
         kv_format: fp32, fp16, q8_0, q5_0 or q4_0, or a pair of them, (format of K, format of V).
         sequences: prompts that can be answered at the same time, each from a thread of its own.
         unified: True for one cache that all sequences share, False for one each.
-        flash_attention: None leaves it to llama.cpp, which uses it where it can. A quantized V needs it. It reads fp32
-            rows as fp16: for a comparison in float32 say False.
+        flash_attention: None leaves it to llama.cpp, which uses it where it can. A quantized V needs it: ``start``
+            is refused without, in llama.cpp's words. It reads fp32 rows as fp16: for a comparison in float32 say False.
         keep: None ends a sequence that is full. A number lets it go on without its oldest tokens, those after the first
             ``keep`` (``--context-shift`` with ``--keep``).
         parked_mib: MiB of main memory for copies of earlier prompts' rows, which come back when such a prompt does.
@@ -73,8 +73,6 @@ class LlamaCpp(Engine):
         parked_mib: int = 0,
     ) -> None:
         _require_gguf(Path(model_path))
-        if flash_attention is False and split_format(kv_format)[1].startswith("q"):
-            raise ValueError(f"kv_format is {kv_format!r}; llama.cpp keeps a quantized V only with flash_attention")
         self._options = {
             "model_path": str(Path(model_path).resolve()),
             "context": require_count("context", context, least=1),

@@ -1,7 +1,7 @@
 """How true a KV format is to the rows it stores: error of rows, of attention's output, and of answers.
 
 Every pair of formats, one for K and one for V, on the reasoner: ``python -m helpers.experiments.fidelity`` measures
-them all and saves the table that lesson 05's control reads. All pairs replay the same worksheets, so differences are
+them all and saves the table that lesson 05 and lab 2 read. All pairs replay the same worksheets, so differences are
 paired.
 """
 

@@ -61,20 +61,23 @@ STORINGS = tuple(
 
 
 class LossyCache(DynamicCache):
-    """A cache that keeps what comes of each new row by being stored in a format, in the model's own numbers."""
+    """A cache that keeps what comes of each new row by being stored in a format, in the model's own numbers.
 
-    def __init__(self, config: Any, storing: Storing) -> None:
+    A side of which ``storings`` say nothing stays exact.
+    """
+
+    def __init__(self, config: Any, *storings: Storing) -> None:
         super().__init__(config=config)
-        self.storing = storing
+        self.storing = {storing.side: storing for storing in storings}
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the new rows; return all rows as they are read back."""
-        if self.storing.side == "k":
-            key_states = self.storing.keep(key_states)
-        else:
-            value_states = self.storing.keep(value_states)
+        if "k" in self.storing:
+            key_states = self.storing["k"].keep(key_states)
+        if "v" in self.storing:
+            value_states = self.storing["v"].keep(value_states)
         return super().update(key_states, value_states, layer_idx, *args, **kwargs)
 
 

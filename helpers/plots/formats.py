@@ -1,14 +1,13 @@
-"""Figures of KV formats: a row read back, errors of rows and outputs, answers by bits, a real model's divergence."""
+"""Figures of KV formats: a row read back, a row turned, answers by bits, what a format adds to a real model's loss."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SKY, new_axes
+from helpers.plots.canvas import BLUE, GREY, ORANGE, RED, SIZE, SKY, add_axes, new_axes
 
 
 class Point(NamedTuple):
@@ -39,79 +38,48 @@ def row_read_back(row: Sequence[float], read: Sequence[float], levels: Sequence[
     return figure
 
 
-def row_errors(
-    names: Sequence[str], keys: Sequence[float], values: Sequence[float], predicted: dict[str, tuple[float, float]]
-) -> Figure:
-    """Two bars per format, the relative error of keys and of values, with the closed form's marks where there is one.
+def row_turned(halves: Sequence[tuple[str, Sequence[float], Sequence[float]]], title: str) -> Figure:
+    """A row before it is turned and after it, side by side, over the levels that each group of it can be stored on.
 
     Args:
-        names: the formats.
-        keys: relative error of key rows per format, 0.01 for 1%.
-        values: likewise of value rows.
-        predicted: per format, the closed form's errors of keys and of values.
+        halves: for each, its name, the row's numbers, and the step of each of its groups; they share the vertical axis.
+        title: what one should see.
     """
-    figure, ax = new_axes("format", "error of a row (log scale)")
-    xs = np.arange(len(names))
-    ax.bar(xs - 0.2, keys, 0.38, color=BLUE, label="keys, measured")
-    ax.bar(xs + 0.2, values, 0.38, color=SKY, edgecolor=BLUE, hatch="//", label="values, measured")
-    marks = [
-        (x + side, error)
-        for x, name in zip(xs, names, strict=True)
-        for side, error in zip((-0.2, 0.2), predicted.get(name, ()), strict=False)
-    ]
-    ax.plot(*zip(*marks, strict=True), "D", color=ORANGE, markeredgecolor="black", label="closed form")
-    ax.set_xticks(xs, list(names))
-    ax.set_yscale("log")
-    ax.set_ylim(1e-4, 0.5)
-    ax.yaxis.set_major_formatter(_percent)
-    ax.legend(loc="upper left", frameon=False, ncols=3)
-    return figure
-
-
-def _percent(value: float, _: int) -> str:
-    """A tick of a logarithmic axis: as many decimals as it needs, which no fixed format has."""
-    return f"{100 * value:g}%"
-
-
-def output_errors(curves: dict[str, np.ndarray], rare: float) -> Figure:
-    """Share of outputs whose error is larger than x, a line per label, both axes logarithmic.
-
-    Args:
-        curves: per label, the errors of all outputs.
-        rare: lowest share that is drawn, such as 1e-4.
-    """
-    figure, ax = new_axes("error of the output, as a share of it", "outputs with a larger error")
-    for (label, errors), (colour, style) in zip(curves.items(), ((BLUE, "-"), (ORANGE, "--")), strict=False):
-        ordered = np.sort(errors)[::-1]
-        share = np.arange(1, len(ordered) + 1) / len(ordered)
-        ax.plot(ordered, share, style, color=colour, linewidth=2.5, label=label)
-    for share, text in ((0.5, "half of them"), (1e-3, "one in a thousand")):
-        ax.axhline(share, color=GREY, linestyle=":", linewidth=1)
-        ax.text(0.0022, share * 1.1, text, fontsize=9, color=GREY, va="bottom")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlim(0.002, 1.5)
-    ax.set_ylim(rare, 1.3)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(_percent)
-    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 0.38), frameon=False)
+    figure = Figure(figsize=SIZE)
+    figure.suptitle(title, x=0.08, y=0.97, ha="left", fontsize=12)
+    top = 1.08 * max(abs(number) for _, row, _ in halves for number in row)
+    for i, (name, row, steps) in enumerate(halves):
+        ax = add_axes(figure, (0.08 + 0.48 * i, 0.14, 0.43, 0.66))
+        size = len(row) // len(steps)
+        for group, step in enumerate(steps):
+            levels = [step * k for k in range(-8, 8)]
+            ax.hlines(levels, size * group - 0.5, size * (group + 1) - 0.5, color="#C4CCD4", linewidth=0.8, zorder=1)
+            if group:
+                ax.axvline(size * group - 0.5, color=GREY, linewidth=1, linestyle=":")
+        ax.bar(range(len(row)), row, 0.8, color=(BLUE, ORANGE)[i], zorder=2)
+        ax.set_title(f"{name}: largest {max(map(abs, row)):.1f}", loc="left", fontsize=11)
+        ax.set_ylim(-top, top)
+        ax.set_xlim(-1, len(row))
+        ax.grid(visible=False)
+        ax.set_xlabel("place in the row")
     return figure
 
 
 def answers_by_format(
-    names: Sequence[str], shares: Sequence[float], intervals: Sequence[tuple[float, float]]
+    names: Sequence[str], shares: Sequence[float], intervals: Sequence[tuple[float, float]], title: str
 ) -> Figure:
-    """Share of worksheets right per pair of formats, with its 95% interval."""
+    """Share of worksheets right per pair of formats, with its 95% interval, under a title that says what it shows."""
     figure, ax = new_axes("", "worksheets right throughout")
+    ax.set_position((0.1, 0.15, 0.88, 0.73))
     xs = range(len(names))
     below = [share - low for share, (low, _) in zip(shares, intervals, strict=True)]
     above = [high - share for share, (_, high) in zip(shares, intervals, strict=True)]
     ax.bar(xs, shares, 0.6, color=SKY, edgecolor=BLUE)
-    ax.errorbar(xs, shares, [below, above], fmt="none", color="black", capsize=5, label="95% interval")
+    ax.errorbar(xs, shares, [below, above], fmt="none", color="black", capsize=5)
     ax.set_xticks(list(xs), list(names))
-    ax.set_ylim(0, 1.15)
+    ax.set_ylim(0, 1.04)
     ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.legend(loc="upper right", frameon=False)
+    ax.set_title(title, loc="left", fontsize=12)
     return figure
 
 
@@ -151,15 +119,17 @@ def _bits(point: Point) -> float:
     return (point.k_bits + point.v_bits) / 2
 
 
-def context_by_format(names: Sequence[str], tokens: Sequence[int]) -> Figure:
-    """One horizontal bar per format: the longest context that fits."""
+def context_by_format(names: Sequence[str], tokens: Sequence[int], title: str) -> Figure:
+    """One horizontal bar per format: the longest context that fits, under a title that says what it shows."""
     figure, ax = new_axes("tokens that fit", "", left=0.2)
+    ax.set_position((0.13, 0.15, 0.85, 0.73))
     bars = ax.barh(list(names), list(tokens), color=SKY, edgecolor=BLUE)
     ax.bar_label(bars, [f" {count:,}" for count in tokens])
     ax.invert_yaxis()
     ax.margins(x=0.15)
     ax.grid(visible=False)
     ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.set_title(title, loc="left", fontsize=12)
     return figure
 
 
@@ -176,29 +146,33 @@ class Cost(NamedTuple):
     half: float
 
 
-def divergence_by_format(names: Sequence[str], costs: Sequence[Cost]) -> Figure:
-    """KL divergence per format, K and V apart, hollow where rows were turned first; 95% intervals, logarithmic.
+LOOKS = {  # of a side and whether its rows are turned: place beside the column's middle, colour, mark, filling, name
+    ("k", False): (-0.21, BLUE, "^", BLUE, "keys"),
+    ("k", True): (-0.07, BLUE, "^", "white", "keys, turned first"),
+    ("v", False): (0.07, ORANGE, "s", ORANGE, "values"),
+    ("v", True): (0.21, ORANGE, "s", "white", "values, turned first"),
+}
+
+
+def loss_by_format(names: Sequence[str], costs: Sequence[Cost], title: str) -> Figure:
+    """Loss that a format adds, keys and values apart, hollow where rows were turned first; 95% intervals.
 
     Args:
         names: the formats in the order of their bits, as they stand below the axis.
         costs: every run.
+        title: what one should see.
     """
-    figure, ax = new_axes("bits per number, and format", "KL divergence (nats per token)")
-    ax.set_position((0.12, 0.24, 0.85, 0.72))  # room for names of two lines
-    looks = {
-        ("k", False): (-0.24, BLUE, "^", BLUE, "K"),
-        ("k", True): (-0.08, BLUE, "^", "white", "K, turned first"),
-        ("v", False): (0.08, ORANGE, "s", ORANGE, "V"),
-        ("v", True): (0.24, ORANGE, "s", "white", "V, turned first"),
-    }
-    for (side, turned), (shift, colour, mark, fill, label) in looks.items():
-        some = [cost for cost in costs if (cost.side, cost.turned) == (side, turned)]
-        xs, ys = [cost.column + shift for cost in some], [cost.mean for cost in some]
-        spread = [[min(cost.half, 0.9 * cost.mean) for cost in some], [cost.half for cost in some]]
-        look = {"color": colour, "markerfacecolor": fill, "markersize": 7, "capsize": 3, "linewidth": 1.2}
-        ax.errorbar(xs, ys, spread, fmt=mark, label=label, **look)
-    ax.set_yscale("log")
+    figure, ax = new_axes("", "loss added, nats per token")
+    ax.set_position((0.12, 0.16, 0.86, 0.72))
+    for of, (shift, colour, mark, fill, label) in LOOKS.items():
+        some = [cost for cost in costs if (cost.side, cost.turned) == of]
+        if some:
+            xs, ys = [cost.column + shift for cost in some], [cost.mean for cost in some]
+            look = {"color": colour, "markerfacecolor": fill, "markersize": 8, "capsize": 3, "linewidth": 1.4}
+            ax.errorbar(xs, ys, [cost.half for cost in some], fmt=mark, label=label, **look)
+    ax.axhline(0, color=GREY, linewidth=1)
     ax.set_xticks(range(len(names)), list(names))
     ax.set_xlim(-0.6, len(names) - 0.4)
-    ax.legend(loc="upper right", frameon=False, ncols=2)
+    ax.set_title(title, loc="left", fontsize=12)
+    ax.legend(loc="upper left", frameon=False)
     return figure

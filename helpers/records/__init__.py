@@ -25,6 +25,7 @@ from helpers.records.sweep import load_sweep
 from helpers.records.throughput import load_throughput
 from helpers.records.told_early import load_told_early
 from helpers.records.transformers_paged import load_transformers_paged
+from helpers.records.turned_answers import load_turned_answers
 from helpers.records.vllm_server import load_vllm_server
 from helpers.records.walls import load_walls
 
@@ -55,6 +56,7 @@ RECORDS = {
     "throughput": load_throughput,
     "told_early": load_told_early,
     "transformers_paged": load_transformers_paged,
+    "turned_answers": load_turned_answers,
     "vllm_server": load_vllm_server,
     "walls": load_walls,
 }

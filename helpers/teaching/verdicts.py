@@ -229,12 +229,17 @@ def _(bits: float, right_7_values: float, right_3_values: float) -> Verdict:
     return OPEN, f"usual they are, and take {bits:.2f} bits with their scales; {ours}; {field}"
 
 
-@claim("B6", "Q8_0 halves the cache at negligible cost, Q4_0 quarters it.", REASONER, SMOLLM2)
-def _(ratio_q8_0: float, ratio_q4_0: float, right_fp: float, right_q8_0: float, right_q4_0: float) -> Verdict:
+@claim("B6", "Q8_0 halves the cache at negligible cost, Q4_0 quarters it.", REASONER, SMOLLM2, ENGINE)
+def _(ratio_q8_0: float, ratio_q4_0: float, right: dict[str, float], lost: dict[str, list[float]]) -> Verdict:
     exact = ratio_q8_0 == 2 and ratio_q4_0 == 4
-    right = ", ".join(f"{share:.0%}" for share in (right_fp, right_q8_0, right_q4_0))
-    why = f"{ratio_q8_0:.2f} and {ratio_q4_0:.2f} times less; answers right {right}"
-    return _verdict(exact and right_q8_0 == right_fp, in_part=True), why
+    mean, half = lost["q8_0"]
+    free = right["q8_0"] == right["fp16"] and mean <= half
+    why = (
+        f"{ratio_q8_0:.2f} and {ratio_q4_0:.2f} times less; worksheets right: "
+        f"{', '.join(f'{name} {share:.0%}' for name, share in right.items())}; nats that keys alone add on English: "
+        f"{', '.join(f'{name} {cost:.3f}' if cost >= 0.001 else f'{name} none' for name, (cost, _) in lost.items())}"
+    )
+    return _verdict(exact and free, exact or free), why
 
 
 @claim("B7", "34 GB of free memory hold about 109K tokens, or 218K at 8 bits.", ARITHMETIC)
@@ -288,9 +293,14 @@ def _(ceilings: list[float], minutes: float) -> Verdict:
 
 
 @claim("B14", "NVFP4 needs the newest NVIDIA cards, and AMD's RDNA has no FP8.", SOURCE)
-def _(nvfp4_cards: list[str], amd_with_fp8: list[str]) -> Verdict:
-    why = f"NVFP4 units: {', '.join(nvfp4_cards)}; AMD with FP8: {', '.join(amd_with_fp8) or 'none'}"
-    return _verdict(not amd_with_fp8, in_part=True), why
+def _(nvfp4: dict[str, int], nvidia_without: dict[str, int], rdna_fp8: dict[str, bool]) -> Verdict:
+    newest = min(nvfp4.values()) > max(nvidia_without.values())
+    names = {has: [name for name in rdna_fp8 if rdna_fp8[name] == has] for has in (True, False)}
+    why = (
+        f"to multiply NVFP4: {', '.join(nvfp4)}, NVIDIA's from {min(nvfp4.values())} on; FP8: "
+        f"{', '.join(names[True]) or 'no RDNA'} yes, {', '.join(names[False]) or 'no RDNA'} no; any card can store both"
+    )
+    return _verdict(newest and not names[True], newest or not names[True]), why
 
 
 @claim("B15", "Memory is overhead + weights + cache per request x requests at once.", ENGINE)

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from helpers.arithmetic import CARDS, KV_LAYOUTS, MODELS, GiB, KVShape, MiB, find_card, find_model
-from helpers.arithmetic.catalog import IN_LESSONS
+from helpers.arithmetic.catalog import ARCHITECTURES, IN_LESSONS
 
 # As the publishers round it, in billions: a second reference, because a wrong field changes class and n_params alike.
 # Where that counts what is not in the row (encoders of pictures and sounds), or is a name more than a count, LOOSE says
@@ -147,10 +147,25 @@ def test_the_catalog_is_light():
     assert imported.stdout.split() == []
 
 
-@pytest.mark.parametrize("entry", [*MODELS.values(), *CARDS.values()], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [*MODELS.values(), *CARDS.values(), *ARCHITECTURES.values()], ids=lambda entry: entry.name
+)
 def test_every_entry_has_a_source_and_a_date(entry):
     assert entry.source.strip()
     assert date.fromisoformat(entry.date)
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
+def test_a_card_multiplies_what_its_architecture_does(card):
+    architecture = ARCHITECTURES[card.architecture]
+    assert (card.fp8, card.nvfp4) == (architecture.fp8, architecture.nvfp4)
+    assert architecture.maker == ("NVIDIA" if "NVIDIA" in card.source else "Apple" if "Apple" in card.source else "AMD")
+
+
+def test_what_the_cards_of_the_lessons_multiply():
+    assert {name for name in CARDS if CARDS[name].nvfp4} >= {"RTX 5090", "B200", "DGX Spark"}
+    assert not any(CARDS[name].fp8 for name in ("RTX 3090", "A100 80GB", "RX 7900 XTX", "Strix Halo 128GB"))
+    assert all(CARDS[name].fp8 and not CARDS[name].nvfp4 for name in ("RTX 4090", "H200", "RX 9070 XT", "MI300X"))
 
 
 def test_bits_per_element():

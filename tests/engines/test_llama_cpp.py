@@ -227,8 +227,6 @@ def test_nothing_is_said_on_the_page(reasoner_gguf, capfd):
     ("arguments", "said"),
     [
         ({"parked_mib": -1}, "parked_mib is -1"),
-        ({"kv_format": "q4_0", "flash_attention": False}, "keeps a quantized V only with flash_attention"),
-        ({"kv_format": ("fp16", "q8_0"), "flash_attention": False}, "keeps a quantized V only with flash_attention"),
         ({"kv_format": "fp8_e4m3"}, "kv_format is 'fp8_e4m3'; llama.cpp is run here with fp32, fp16, q8_0, q5_0, q4_0"),
         ({"context": 0}, "context is 0"),
         ({"sequences": 1.5}, "sequences is 1.5"),
@@ -239,7 +237,14 @@ def test_arguments_that_cannot_be(reasoner_gguf, arguments, said):
         LlamaCpp(reasoner_gguf, **arguments)
 
 
-def test_a_quantized_k_without_flash_attention_is_none_of_them(reasoner_gguf):
+@pytest.mark.parametrize("kv_format", ["q4_0", ("fp16", "q8_0")])
+def test_a_quantized_v_without_flash_attention_it_refuses_itself(reasoner_gguf, kv_format):
+    engine = LlamaCpp(reasoner_gguf, 256, kv_format, flash_attention=False)
+    with pytest.raises(ValueError, match="llama.cpp did not start: quantized V cache requires flash_attn"):
+        engine.start()
+
+
+def test_a_quantized_k_without_flash_attention_it_does_not_refuse(reasoner_gguf):
     with LlamaCpp(reasoner_gguf, 256, ("q8_0", "fp16"), flash_attention=False) as engine:
         assert engine.figures().room.k_mib < engine.figures().room.v_mib
 

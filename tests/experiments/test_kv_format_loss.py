@@ -13,7 +13,7 @@ from helpers.experiments import kv_format_loss as experiment
 from helpers.experiments.fidelity import listen, round_trip
 from helpers.experiments.kv_format_loss import EXACT, STORINGS, TURNED, Storing, compare, hadamard, predict
 from helpers.models import load_reasoner
-from helpers.plots.formats import Cost, divergence_by_format
+from helpers.plots.formats import Cost, loss_by_format
 from helpers.records import load_kv_format_loss
 
 
@@ -146,13 +146,14 @@ def test_turning_rows_helps_llama_cpp_s_formats_and_hardly_nvfp4(record):
 # --- The picture -----------------------------------------------------------------------------------------------------
 def test_every_run_has_a_mark_with_its_interval():
     costs = [Cost("k", False, 0, 0.2, 0.1), Cost("k", True, 0, 0.1, 0.3), Cost("v", False, 1, 0.01, 0.002)]
-    figure = divergence_by_format(["q4_0", "fp16"], costs)
+    figure = loss_by_format(["q4_0", "fp16"], costs, "keys cost more")
     figure.savefig(io.BytesIO(), format="png", dpi=50)
     [ax] = figure.axes
+    assert ax.get_title(loc="left") == "keys cost more"
     marks = {container.get_label(): container for container in ax.containers}
-    assert list(marks) == ["K", "K, turned first", "V", "V, turned first"]
-    for label, column, mean in (("K", 0, 0.2), ("K, turned first", 0, 0.1), ("V", 1, 0.01)):
+    assert list(marks) == ["keys", "keys, turned first", "values"]
+    for label, column, mean in (("keys", 0, 0.2), ("keys, turned first", 0, 0.1), ("values", 1, 0.01)):
         assert marks[label].lines[0].get_ydata().tolist() == [mean]
         assert [round(x) for x in marks[label].lines[0].get_xdata()] == [column]
-    bars = marks["K, turned first"].lines[2][0].get_segments()[0]
-    assert bars[:, 1].tolist() == pytest.approx([0.01, 0.4])  # an interval that reaches below 0 ends within the picture
+    bars = marks["keys, turned first"].lines[2][0].get_segments()[0]
+    assert bars[:, 1].tolist() == pytest.approx([-0.2, 0.4])

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, max_tokens
-from helpers.experiments import fidelity
-from helpers.measuring import share_interval
+from helpers.experiments import fidelity, turned_answers
+from helpers.experiments.kv_format_loss import hadamard
+from helpers.measuring import paired_difference, share_interval
 from helpers.models import load_reasoner, make_worksheets
 from helpers.plots import formats
-from helpers.records import load_table
+from helpers.records import load_kv_format_loss, load_llama_cpp_formats, load_table, load_turned_answers
 from helpers.records.measured import FOLDER
 from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_05 as exercises
@@ -141,21 +142,18 @@ def test_row_read_back_draws_both_rows():
     assert len(ax.collections[0].get_segments()) == 4
 
 
-def test_row_errors_draws_bars_and_the_closed_form_where_there_is_one():
-    ax = axes(formats.row_errors(["a", "b"], [0.1, 0.2], [0.01, 0.02], {"b": (0.21, 0.03)}))
-    keys, values = ax.containers
-    assert [bar.get_height() for bar in keys] == [0.1, 0.2]
-    assert [bar.get_height() for bar in values] == [0.01, 0.02]
-    assert points(ax, "closed form") == [(pytest.approx(0.8), 0.21), (pytest.approx(1.2), 0.03)]
-
-
-def test_output_errors_draws_the_share_of_larger_errors():
-    ax = axes(formats.output_errors({"K": np.array([0.1, 0.4, 0.2, 0.3])}, rare=1e-4))
-    assert points(ax, "K") == [(0.4, 0.25), (0.3, 0.5), (0.2, 0.75), (0.1, 1.0)]
+def test_row_turned_draws_both_rows_over_the_steps_of_each_group():
+    figure = formats.row_turned([("as it is", [1.0, -2.0], [0.25]), ("turned", [0.5, 0.5], [0.1, 0.2])], "see")
+    figure.savefig(io.BytesIO(), format="png", dpi=50)
+    left, right = figure.axes
+    assert [bar.get_height() for bar in left.patches] == [1.0, -2.0]
+    assert left.get_title(loc="left") == "as it is: largest 2.0"
+    assert [len(lines.get_segments()) for lines in right.collections] == [16, 16]
+    assert left.get_ylim() == right.get_ylim()
 
 
 def test_answers_by_format_draws_shares_and_intervals():
-    ax = axes(formats.answers_by_format(["a", "b"], [0.5, 1.0], [(0.3, 0.7), (0.9, 1.0)]))
+    ax = axes(formats.answers_by_format(["a", "b"], [0.5, 1.0], [(0.3, 0.7), (0.9, 1.0)], "few"))
     assert [bar.get_height() for bar in ax.patches] == [0.5, 1.0]
     segments = [segment.tolist() for segment in ax.collections[0].get_segments()]
     assert segments == [[[0, 0.3], [0, 0.7]], [[1, 0.9], [1, 1.0]]]
@@ -172,7 +170,7 @@ def test_pairs_by_bits_sorts_the_pairs_by_who_has_more_bits():
 
 
 def test_context_by_format_draws_one_bar_each():
-    ax = axes(formats.context_by_format(["fp16", "q8_0"], [100, 188]))
+    ax = axes(formats.context_by_format(["fp16", "q8_0"], [100, 188], "more"))
     assert [bar.get_width() for bar in ax.patches] == [100, 188]
 
 
@@ -180,20 +178,17 @@ def test_context_by_format_draws_one_bar_each():
 @pytest.mark.parametrize(
     ("check", "answer", "message"),
     [
-        ("check_one_key", 72, "Right"),
-        ("check_one_key", 64, "scales are missing"),
-        ("check_one_key", 66, "four groups"),
-        ("check_one_key", 576, "bits"),
-        ("check_one_key", 256, "fp16"),
-        ("check_one_key", 18, "one group"),
-        ("check_one_key", 136, "q8_0"),
-        ("check_mixed_pair", 6.5, "Right"),
-        ("check_mixed_pair", 8.5, "both in q8_0"),
-        ("check_mixed_pair", 4.5, "both in q4_0"),
-        ("check_mixed_pair", 6, "leave the scales out"),
-        ("check_mixed_pair", 13, "together"),
-        ("check_mixed_pair", 16, "fp16"),
-        ("check_mixed_pair", 6.5 * GiB / 1e9, "those are GB"),
+        ("check_printed_line", 18.28, "Right"),
+        ("check_printed_line", 23.91, "both in q8_0"),
+        ("check_printed_line", 12.66, "both in q4_0"),
+        ("check_printed_line", 45, "fp16"),
+        ("check_printed_line", 16.88, "leave the scales out"),
+        ("check_printed_line", 36.56, "together"),
+        ("check_turned", 2, "Right"),
+        ("check_turned", 0.25, "shorter"),
+        ("check_turned", 16, "before it is turned"),
+        ("check_turned", 1, "sum of the squares"),
+        ("check_turned", 2.83, "as a whole"),
         ("check_outlier", 0.787, "Right"),
         ("check_outlier", 1, "largest number decides"),
         ("check_outlier", 1.27, "before rounding"),
@@ -204,6 +199,12 @@ def test_context_by_format_draws_one_bar_each():
 def test_a_check_names_the_mistake(check, answer, message, capsys):
     getattr(exercises, check)(answer)
     assert message in capsys.readouterr().out
+
+
+def test_exercise_2_by_the_matrix_itself():
+    row = torch.zeros(64)
+    row[5] = 16.0
+    assert (row @ hadamard(64)).abs().tolist() == [2.0] * 64
 
 
 def test_exercise_3_by_the_format_itself():
@@ -217,6 +218,56 @@ def test_exercise_3_by_the_format_itself():
 @pytest.fixture(scope="module")
 def prose():
     return lesson_text("05")
+
+
+def test_what_smollm2_s_loss_is_said_to_add(prose):
+    record = load_kv_format_loss()
+    exact = sum(record.exact_loss) / len(record.exact_loss)
+    assert f"it is {exact:.2f} nats a token" in prose
+    keys, values, turned = (
+        record.costs[side, "q4_0", way].interval("lost") for side, way in (("k", False), ("v", False), ("k", True))
+    )
+    assert f"Keys in q4_0 add {keys[0]:.3f} nats" in prose and f"its keys cost {keys[0]:.3f} nats" in prose
+    assert f"{values[0]:.3f}, give or take {values[1]:.3f}" in prose and 0.08 < values[0] / keys[0] < 0.12
+    assert f"or {turned[0]:.3f} when turned" in prose
+    gain, half = record.gain("k", "q4_0", "lost")
+    assert f"{gain:.3f} nats less, give or take {half:.3f}" in prose and 0.45 < gain / keys[0] < 0.55
+    for side in ("k", "v"):
+        low, wide = record.costs[side, "q8_0", False].interval("lost")
+        assert abs(low) + wide < 0.001
+        gain, half = record.gain(side, "nvfp4", "lost")
+        assert abs(gain) < half
+    gain, half = record.gain("v", "q4_0", "lost")
+    assert abs(gain) < half
+
+
+def test_what_the_answers_are_said_to_settle(prose):
+    table, turned = load_table(), load_turned_answers().pairs["q4_0", "q4_0"].right
+
+    def less(one, other):
+        return paired_difference(*(table.find(pair).right if pair != "turned" else turned for pair in (one, other)))
+
+    ahead, half = less(("q8_0", "q4_0"), ("q4_0", "q8_0"))
+    assert f"ahead by {100 * ahead:.1f} points" in prose and ahead > half
+    for pair in ((("q4_0", "q4_0"), ("q4_0", "fp16")), ("turned", ("q4_0", "q4_0"))):
+        difference, half = less(*pair)
+        assert abs(difference) < half  # not settled
+    lost = less("fp16", "q4_0")[0]
+    assert 1 / 7 < lost < 1 / 6 and "one sheet in six" in prose
+    assert less("fp16", "q8_0") == (0, 0)
+    run = {k: sum(pair.right) for (k, v), pair in load_llama_cpp_formats().pairs.items() if k == v}
+    assert run["fp16"] >= run["q8_0"] >= run["q5_0"] > run["q4_0"]
+
+
+def test_the_reasoner_s_keys_hardly_tower(prose, course):
+    ids, _ = fidelity.gold_and_length(course, make_worksheets(4, fidelity.N_LINES, fidelity.SEED))
+    sizes = torch.cat([layer.keys.abs().mean(dim=(0, 2)) for layer in fidelity.listen(course.model, ids)])
+    tower = (sizes.amax(dim=1) / sizes.median(dim=1).values).median().item()
+    assert f"largest channel is {tower:.1f} times the middle one" in prose
+
+
+def test_what_nvfp4_saves_with_its_scales(prose):
+    assert f"with its scales {1 - KV_LAYOUTS['nvfp4'].bits / KV_LAYOUTS['fp8_e4m3'].bits:.0%}" in prose
 
 
 def test_the_scales_cost_of_q8_0(prose):
@@ -240,3 +291,21 @@ def test_the_claims_are_recorded_and_judged():
     assert [judge(claim, values)[0] for claim in ("B6", "B7", "B14")] == ["holds in part"] * 3
     text = judge("B7", values)[1]
     assert [int(n.replace(",", "")) for n in re.findall(r"[\d,]{7}", text)] == [108_953, 217_907, 205_089]
+    assert "1.88 and 3.56 times less" in judge("B6", values)[1]
+    assert "RDNA4 yes, RDNA3, RDNA3.5 no" in judge("B14", values)[1]
+
+
+# --- Answers with rows turned first ----------------------------------------------------------------------------------
+def test_the_turned_answers_are_of_this_reasoner_and_the_table_s_worksheets(course):
+    record, table = load_turned_answers(), load_table()
+    assert record.facts["weights_sha256"] == fidelity.weights_hash()
+    assert record.facts["worksheets"] == table.facts["worksheets"]
+    assert tuple(record.pairs) == turned_answers.PAIRS
+    assert {len(pair.right) for pair in record.pairs.values()} == {table.facts["worksheets"]["count"]}
+
+
+def test_without_turning_they_are_the_table_s_and_with_it_the_record_s(course):
+    sheets = make_worksheets(16, fidelity.N_LINES, fidelity.SEED)
+    for turned, pair in ((False, load_table().find("q4_0")), (True, load_turned_answers().pairs["q4_0", "q4_0"])):
+        wrong = turned_answers.wrong_tokens(course, sheets, ("q4_0", "q4_0"), turned)
+        assert tuple(not count for count in wrong) == pair.right[: len(sheets)]

@@ -74,9 +74,6 @@ def test_all_but_the_bench_are_shown_and_its_description_says_where():
     unseen = [name for name, load in RECORDS.items() if not shown_in(load.__name__)]
     assert unseen == [
         "conversation_price",
-        "kv_format_loss",
-        "kv_row",
-        "llama_cpp_formats",
         "memory_speed",
     ]
     assert describe("memory_speed").splitlines()[:2] == [

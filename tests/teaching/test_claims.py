@@ -88,7 +88,12 @@ CASES = {
     "B4": ({"factor": 8, "without_gqa": 343.6e9}, IN_PART, {"without_gqa": 320e9}, HOLDS),
     "B5": ({"bits": 4.82, "right_7_values": 1.0, "right_3_values": 0.0}, OPEN, {}, OPEN),
     "B6": (
-        {"ratio_q8_0": 1.88, "ratio_q4_0": 3.56, "right_fp": 1.0, "right_q8_0": 1.0, "right_q4_0": 0.9},
+        {
+            "ratio_q8_0": 1.88,
+            "ratio_q4_0": 3.56,
+            "right": {"fp16": 1.0, "q8_0": 1.0, "q4_0": 0.9},
+            "lost": {"q8_0": [-0.0002, 0.0007], "q4_0": [0.067, 0.012]},
+        },
         IN_PART,
         {"ratio_q8_0": 2, "ratio_q4_0": 4},
         HOLDS,
@@ -115,7 +120,12 @@ CASES = {
         FAILS,
     ),
     "B13": ({"ceilings": [6.0, 12.8], "minutes": 28.0}, HOLDS, {"ceilings": [6.0, 50.0]}, IN_PART),
-    "B14": ({"nvfp4_cards": ["B200"], "amd_with_fp8": ["RDNA4"]}, IN_PART, {"amd_with_fp8": []}, HOLDS),
+    "B14": (
+        {"nvfp4": {"Blackwell": 2024}, "nvidia_without": {"Ada": 2022}, "rdna_fp8": {"RDNA3": False, "RDNA4": True}},
+        IN_PART,
+        {"rdna_fp8": {"RDNA3": False}},
+        HOLDS,
+    ),
     "B15": (
         {"requests": 4, "predicted": 328.2, "measured": 328.3, "sharing": 193.4},
         IN_PART,

@@ -4,6 +4,7 @@ Nothing here computes or imports torch or transformers: read its files as data s
 says otherwise.
 """
 
+from helpers.arithmetic.catalog.architectures import ARCHITECTURES, Architecture
 from helpers.arithmetic.catalog.cards import CARDS, Card, find_card
 from helpers.arithmetic.catalog.model import Model, Yarn
 from helpers.arithmetic.catalog.models import IN_LESSONS, MODELS, find_model
@@ -12,6 +13,7 @@ from helpers.arithmetic.catalog.tools import TOOLS, AgentTool
 from helpers.arithmetic.catalog.units import CHECKED, GB, GiB, KiB, MiB
 
 __all__ = [
+    "ARCHITECTURES",
     "CARDS",
     "CHECKED",
     "GB",
@@ -21,6 +23,7 @@ __all__ = [
     "TOOLS",
     "WEIGHT_BITS",
     "AgentTool",
+    "Architecture",
     "Card",
     "GiB",
     "KVLayout",

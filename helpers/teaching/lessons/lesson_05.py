@@ -1,33 +1,36 @@
 """Checks of the exercises of lesson 05: the right number, and the mistakes that people make on the way."""
 
-from helpers.arithmetic.catalog import GB, MODELS, GiB
+from helpers.arithmetic.catalog import MiB
 from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.layers import KVFormat
 from helpers.teaching.checks import Number
 
-# Bytes of a key row of 128 numbers in q4_0.
-check_one_key = Number(4 * (2 + 16), "bytes") | {
-    "the scales are missing: one of 2 bytes for each group of 32.": 64,
-    "a row of 128 numbers has four groups, each with a scale of its own.": 66,
-    "those are bits.": 576,
-    "that is fp16.": 256,
-    "that is one group of 32; the row has four.": 18,
-    "that is q8_0.": 136,
+_SMOLLM2 = KVShape(n_layers=30, n_kv_heads=3, head_dim=64)
+
+
+def _mib(kv_format: KVFormat, cells: int = 2_048) -> float:
+    """What llama.cpp prints for SmolLM2."""
+    return round(_SMOLLM2.bytes(cells, kv_format=kv_format) / MiB, 2)
+
+
+# MiB that llama.cpp prints for 2,048 cells with K in q8_0 and V in q4_0.
+check_printed_line = Number(_mib(("q8_0", "q4_0")), "MiB") | {
+    "that has both in q8_0.": _mib("q8_0"),
+    "that has both in q4_0.": _mib("q4_0"),
+    "that is fp16.": _mib("fp16"),
+    "8 and 4 bits leave the scales out: it is 8.5 and 4.5.": _mib("fp16") * 12 / 32,
+    "13 bits are those of K and V together; a number takes half of them on average.": _mib("fp16") * 13 / 16,
+    "that is 4,096 cells.": _mib(("q8_0", "q4_0"), 4_096),
 }
 
-
-def _gib(kv_format: str | tuple[str, str]) -> float:
-    """A context of 131,072 tokens on Llama-3.1-8B."""
-    return KVShape.from_config(MODELS["Llama-3.1-8B"].config).bytes(131_072, kv_format=kv_format) / GiB
-
-
-# GiB of it with K in q8_0 and V in q4_0.
-check_mixed_pair = Number(_gib(("q8_0", "q4_0")), "GiB") | {
-    "that has both in q8_0.": _gib("q8_0"),
-    "that has both in q4_0.": _gib("q4_0"),
-    "that is fp16.": _gib("fp16"),
-    "8 and 4 bits leave the scales out: it is 8.5 and 4.5.": _gib("fp16") * 12 / 32,
-    "13 bits are those of K and V together; a number takes half of them on average.": _gib("fp16") * 13 / 16,
-    "those are GB; a GiB is 1,024 x 1,024 x 1,024 bytes.": _gib(("q8_0", "q4_0")) * GiB / GB,
+# How large each of 64 numbers is when one was 16, the rest 0, and the row is turned.
+check_turned = Number(16 / 8, "units") | {
+    "that shares the number out, and makes the row shorter: 64 numbers of that size have a length of 2, not of 16.": (
+        16 / 64
+    ),
+    "that is the number before it is turned.": 16,
+    "64 is the sum of the squares that are wanted with 1 for each; a row of length 16 has a sum of 256.": 1,
+    "a row of 64 numbers is turned as a whole, not in groups of 32.": 16 / 32**0.5,
 }
 
 # What q8_0 reads back for a 1.0 that shares its group with a 100.0.
