@@ -332,6 +332,9 @@ def test_question_2(prose):
     speeds = [plan(sequences=n).speed(131_072) for n in (2, 15)]
     assert [f"{speed:.1f}" for speed in speeds] == ["37.6", "7.0"]
     assert "37.6 tokens per second" in prose and "15 get 7.0 each" in prose
+    half = [plan(sequences=n, shared_prefix=65_536) for n in range(1, 5)]
+    assert [each.fit for each in half] == [FITS] * 3 + [PERHAPS]
+    assert f"{half[2].speed(131_072):.1f}" == "28.1" and "with 28.1 each" in prose
 
 
 def test_the_recorded_conversation(prose):
@@ -375,6 +378,8 @@ def test_two_fifths_of_the_weights_take_nine_tenths_of_the_time(prose):
     assert outside / (outside + room / card.bandwidth) == pytest.approx(0.9, abs=0.02)
     assert 89.6 * GB == 2 * 8 * 5.6e9
     assert f"{plan().weights / GB:.1f} GB in Q4_K_M" in prose
+    whole = plan("RTX 4090", model="Qwen3-32B", context=8_192)
+    assert whole.fit == FITS and round(whole.speed(8_192)) == 47 and "47 tokens per second at best" in prose
 
 
 def test_reading_again(prose):
