@@ -185,6 +185,9 @@ def test_the_lesson_says_of_prices_what_the_records_say(prose):
     known = lever_prices.facts_known()
     assert f"q4_0 keeps {known['q4_0']} of 12, a quarter of the rows keeps {known['keep a quarter']}" in prose
     assert (known["q8_0"], known["keep half"]) == (12, 10) and "Ten of twelve" in prose
+    told = dict(zip(lever_prices.LEVERS, lever_prices.costs()[lever_prices.FACTS], strict=True))
+    assert f"from {told['keep half'].low:.0%} to {told['keep half'].high:.0%} could be known" in prose
+    assert told["q4_0"].low > told["keep a quarter"].high and "their bars do not meet" in prose
     sheets = dict(zip(lever_prices.LEVERS, lever_prices.costs()[lever_prices.SHEETS], strict=True))
     assert sheets["keep a quarter"].high < 0.1 and sheets["q8_0"].value == lever_prices.without()[lever_prices.SHEETS]
     stack = load_stacked_savings()
@@ -369,9 +372,21 @@ def test_the_lesson_s_change_of_a_value_changes_its_verdict():
     assert before.split(" | ")[1] != after.split(" | ")[1]
 
 
+def test_no_claim_that_needs_a_source_holds_without_an_if(prose):
+    values = recorded(NOTEBOOKS)
+    needing = [name for name, claim in CLAIMS.items() if "source" in claim.evidence]
+    assert needing and all(judge(name, values)[0] != HOLDS for name in needing)
+    assert "somebody else's word, not one holds without an if" in prose
+
+
+def test_the_quiz_comes_before_the_verdicts_that_answer_two_of_its_questions():
+    ids = [cell["id"] for cell in json.loads(outputs())["cells"]]
+    assert ids.index("cell-48") < ids.index("home-claims-result")
+
+
 def test_changing_one_value_changes_one_row_of_the_table():
     values = recorded(NOTEBOOKS)
-    changed = values | {"A7": {"freed_with_one_row_alive": 1, "freed_with_none_alive": 1}}
+    changed = values | {"A7": values["A7"] | {"freed_with_one_row_alive": 1}}
     before, after = (verdict_table(some).splitlines() for some in (values, changed))
     different = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
     [(old, new)] = different
