@@ -1,6 +1,7 @@
 """Lesson 05: fidelity and its saved table, what the figures draw, exercises, and prose."""
 
 import io
+import math
 import re
 
 import numpy as np
@@ -224,12 +225,14 @@ def test_what_smollm2_s_loss_is_said_to_add(prose):
     record = load_kv_format_loss()
     exact = sum(record.exact_loss) / len(record.exact_loss)
     assert f"it is {exact:.2f} nats a token" in prose
+    assert f"among {math.exp(exact):.0f} equally likely tokens" in prose
     keys, values, turned = (
         record.costs[side, "q4_0", way].interval("lost") for side, way in (("k", False), ("v", False), ("k", True))
     )
     assert f"Keys in q4_0 add {keys[0]:.3f} nats" in prose and f"its keys cost {keys[0]:.3f} nats" in prose
     assert f"{values[0]:.3f}, give or take {values[1]:.3f}" in prose and 0.08 < values[0] / keys[0] < 0.12
     assert f"or {turned[0]:.3f} when turned" in prose
+    assert "among nearly 40 tokens" in prose and 39 < math.exp(exact + keys[0]) < 40
     gain, half = record.gain("k", "q4_0", "lost")
     assert f"{gain:.3f} nats less, give or take {half:.3f}" in prose and 0.45 < gain / keys[0] < 0.55
     for side in ("k", "v"):
@@ -255,6 +258,10 @@ def test_what_the_answers_are_said_to_settle(prose):
     lost = less("fp16", "q4_0")[0]
     assert 1 / 7 < lost < 1 / 6 and "one sheet in six" in prose
     assert less("fp16", "q8_0") == (0, 0)
+    assert f"still had {sum(table.find(('q8_0', 'q4_0')).right)} of 128 sheets right" in prose
+    q4_0 = table.find("q4_0")
+    assert "One wrong token in 2,500" in prose
+    assert round(len(q4_0.right) * table.facts["decoded_tokens"] / q4_0.wrong_tokens, -2) == 2500
     run = {k: sum(pair.right) for (k, v), pair in load_llama_cpp_formats().pairs.items() if k == v}
     assert run["fp16"] >= run["q8_0"] >= run["q5_0"] > run["q4_0"]
 
