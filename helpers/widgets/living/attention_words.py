@@ -67,8 +67,7 @@ class AttentionWords(LivingPicture):
             "Figure: attention over four words, with keys and values of two numbers each (a real head has 64 or 128). "
             "Left, each key falls at a right angle on the query's line; how far out it lands, times the query's "
             "length, is its product. Middle, softmax of the products over √2 makes shares of 100%. Right, the values "
-            "are laid end to end, each in its share; where they end is the answer. The order of the words changes "
-            "nothing."
+            "are laid end to end, each in its share; where they end is the answer."
         )
 
     def scene(self) -> Scene:
