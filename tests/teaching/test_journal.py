@@ -284,7 +284,7 @@ def test_the_page_says_how_far_off_how_often_guessed_and_what_is_left_out():
 def test_it_is_saved_beside_the_journal_and_computed_anew_from_the_lessons_outputs(course):
     kept = Journal(course / FILE)
     kept.keep(guess(50, result=100))
-    note = {"claim": "B3", "values": {"predicted": 4_567, "measured": 4_567}}
+    note = {"claim": "B1", "values": {"weights": 42_100_000_000, "cache": 43_200_000_000}}
     cells = [{"outputs": [{"data": {"application/vnd.kv-memory.claim+json": note}}]}]
     (course / "notebooks/06_paged_blocks.ipynb").write_text(json.dumps({"cells": []}))
     said = [course_page.save_course_page(kept.path)]
@@ -293,7 +293,7 @@ def test_it_is_saved_beside_the_journal_and_computed_anew_from_the_lessons_outpu
     said.append(course_page.save_course_page(kept.path))
     second = (course / "my_course.md").read_text()
     assert said == [f"Saved: {course / 'my_course.md'}"] * 2
-    assert "4,567 bytes" in second and "4,567 bytes" not in first and "2 times too low" in first
+    assert "weights 42.1 GB" in second and "weights 42.1 GB" not in first and "2 times too low" in first
 
 
 def test_a_page_that_cannot_be_saved_is_said_in_one_line(course):

@@ -137,7 +137,7 @@ def test_an_empty_journal_says_what_will_be_here(shown, live):
 @pytest.mark.parametrize(
     ("lesson", "label"),
     [
-        ("06_paged_blocks", "05"),
+        ("06_paged_blocks", "06"),
         ("lab_3_build_the_garage", "lab 3"),
         ("", ""),
         ("My_own_long_notebook", "My_own_long_"),
