@@ -190,6 +190,17 @@ def test_what_the_interval_costs_at_home(prose):
     assert "at 256 KiB per token, 128 tokens are 32 MiB" in prose
 
 
+def test_how_long_a_mean_of_seventeen_places_is(prose):
+    def length(omega):
+        turned = torch.polar(torch.ones(17).double(), omega * (999 + 2.0 ** torch.arange(17).double()))
+        return f"{turned.mean().abs():.2f}"
+
+    omega = load_compass().heads[0].omega
+    lengths = [length(math.radians(60)), length(omega[0]), length(omega[-1])]
+    assert (lengths, round(math.degrees(omega[0]))) == (["0.44", "0.12", "0.97"], 57)
+    assert "mean stays 0.44 long" in prose and "leave a mean 0.12 long. The slowest hardly turns: 0.97" in prose
+
+
 def test_no_cell_gives_a_prediction_away(prose):
     assert "reveal(1_000)" not in prose and "num_blocks=24" not in prose
 
