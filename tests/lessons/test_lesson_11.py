@@ -108,7 +108,7 @@ def test_groups_of_gemma_and_blocks_of_hybrids():
     assert (printed["Qwen3.6-35B-A3B"], printed["Qwen3.8-27B"]) == (528, 1648)
 
 
-def test_the_answers_above_the_garage():
+def test_the_answers_under_the_garage():
     pictures = [Garage(policy="StreamingLLM", share=0.9), Garage(policy="TriAttention", share=0.9)]
     frames = [picture.frame(picture.choice) for picture in pictures]
     assert [frame["floors_back"] for frame in frames] == [10, 0] and "1. Ten." in prose()
