@@ -5,8 +5,8 @@ evening on which the service died, and saves log and traces for lab 6. Its log i
 runs, who waits, how much of the pool is in use. It ends with the ``OutOfBlocks`` that the pool really raised.
 
 The service admits a request as soon as the pool has room for its prompt. What the thought will need it does not ask.
-When no block is left it dies, unless its settings say who goes: that request gives its blocks back, waits at the head of
-the queue, and is computed again, as vLLM does it (preemption by recomputing).
+When no block is left it dies, unless its settings say who goes: that request gives its blocks back, waits at the head
+of the queue, and reads all it had once more, as vLLM does it (preemption by recomputing).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Request:
         compressor: its own, if the settings have one.
         finished: the step in which it ended, or None.
         sent_away: how often it had to give its blocks back.
-        recomputed: rows that it lost by that, and that were computed again.
+        read_again: tokens that were read once more, when it came back, since their rows had been lost.
     """
 
     sheet: Worksheet
@@ -97,7 +97,7 @@ class Request:
     compressor: Compressor | None = None
     finished: int | None = None
     sent_away: int = 0
-    recomputed: int = 0
+    read_again: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,13 +179,16 @@ class Service:
             predict_next(self.course.model, self._prompt(self.requests[0])[:, :-1], self.root)
 
     def _step(self, step: int) -> None:
-        """One token for each request that runs; then whoever may come in reads its prompt."""
+        """One token for each request that runs; then whoever may come in reads its prompt; then who is done leaves."""
         while self.coming and self.coming[0].arrived <= step:
             self.waiting.append(self.coming.pop(0))
         for request in list(self.running):
             self._go_on(request, step)
         while self.waiting and self._may_come_in():
             self._admit(self.waiting.pop(0), step)
+        for request in [request for request in self.running if request.finished is not None]:
+            request.cache.reset()
+            self.running.remove(request)
         self.held.append(self.root.pool.num_held_blocks)
         if step % LOG_EVERY == 0:
             self._note(step)
@@ -200,6 +203,7 @@ class Service:
         request.started = step if request.started is None else request.started
         request.cache, request.trace.prompt_length = self.root.fork(), self._prompt(request).shape[1]
         own = self._text(request)[:, self.root.tokens_seen :]
+        request.read_again += own.shape[1] if request.sent_away else 0
         if self.settings.compressor is not None:
             request.compressor = self.settings.compressor()
             request.compressor.begin(request.cache, own.shape[1])
@@ -210,11 +214,13 @@ class Service:
         """One more token of a request that runs, if need be at another's cost, or until it is sent away itself."""
         while request in self.running:
             try:
-                return self._advance(request, torch.tensor([[request.trace.tokens[0][-1]]]), step)
+                self._advance(request, torch.tensor([[request.trace.tokens[0][-1]]]), step)
+                break
             except OutOfBlocks:
                 if self.settings.who_goes is None or len(self.running) == 1:
                     raise
-                self._send_away(self.settings.who_goes(list(self.running)), step)
+                still = [each for each in self.running if each.finished is None]  # who is done leaves anyway
+                self._send_away(self.settings.who_goes(still), step)
 
     def _send_away(self, request: Any, step: int) -> None:
         """Its blocks are free, and it stands at the head of the queue."""
@@ -222,7 +228,7 @@ class Service:
             raise ValueError(f"who_goes gives {request!r}, which is none of the requests that run")
         lost = request.cache.tokens_seen - self.root.tokens_seen
         request.cache.reset()
-        request.sent_away, request.recomputed = request.sent_away + 1, request.recomputed + lost
+        request.sent_away += 1
         self.running.remove(request)
         self.waiting.insert(0, request)
         self.log.append(
@@ -242,8 +248,6 @@ class Service:
             trace.compressions[len(trace.seconds) - 1] = compression
         if int(said) in end_tokens(self.course.model) or len(trace.tokens[0]) == LONGEST:
             request.finished = step
-            request.cache.reset()
-            self.running.remove(request)
 
     def _note(self, step: int) -> None:
         finished = sum(request.finished is not None for request in self.requests)

@@ -206,12 +206,13 @@ def blocks_over_steps(runs: Mapping[str, Sequence[int]], num_blocks: int, died: 
 RUN_MARKS = (("o", GREEN), ("D", BLUE), ("s", RED))  # per run a mark of its own, in colour and shape
 
 
-def latency_by_request(runs: Mapping[str, Sequence[int]], least: int) -> Figure:
+def latency_by_request(runs: Mapping[str, Sequence[int]], least: int, title: str) -> Figure:
     """Steps from arrival to answer, a dot per request and run, above the line of those who never wait.
 
     Args:
         runs: by name, the steps of each request in the order of arrival; three runs at most.
         least: steps of a request that never waits.
+        title: what the picture says.
     """
     figure, ax = new_axes("request, in the order of arrival", "steps until its answer", top=0.88)
     ax.axhline(least, color="black", linestyle=":", linewidth=2, label=f"never waits: {least}")
@@ -220,5 +221,5 @@ def latency_by_request(runs: Mapping[str, Sequence[int]], least: int) -> Figure:
     ax.set_xticks(range(1, 1 + max(map(len, runs.values()))))
     ax.set_ylim(0, 1.35 * max(map(max, runs.values())))  # room for the legend
     ax.legend(loc="upper left", frameon=False, ncols=3, fontsize=9)
-    ax.set_title("Who came early notices nothing; who came late pays", fontsize=11)
+    ax.set_title(title, fontsize=11)
     return figure

@@ -1,4 +1,4 @@
-"""Checks of lab 6, parts 5 and 6 and the stretch: who is sent away, what each request took, how many answers are right."""
+"""Checks of lab 6 on whole runs: who is sent away, how long each request took, how many answers are right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from helpers.experiments.service import Report, Request, questions
 from helpers.measuring.trace import Trace
 from helpers.records.service import EVERY, REQUESTS
-from helpers.teaching.attempts import Complaint, attempt, is_number, need
+from helpers.teaching.attempts import attempt, is_number, need
 from helpers.teaching.checks import check_stages, in_one_line, stage
 
 Function = Callable[..., Any]
@@ -64,13 +64,13 @@ def _latency(latency: Function, request: Request) -> None:
     found = attempt(case, latency, request)
     right = request.finished - request.arrived + 1
     mistakes = {
-        right - 1: "the step in which it came counts too",
         request.finished: "that is the step of the answer; it came later than step 0",
         request.finished - request.started + 1: "who waits at the gate is waiting too: count from its arrival",
         request.finished - request.started: "count from its arrival, and count that step too",
+        right - 1: "the step in which it came counts too",
     }
     need(is_number(found), f"{case}: latency gives {found!r:.40}; a number of steps is asked for.")
-    need(found == right, f"{case}: that is {found:g} in yours, not {right}. {mistakes.get(found, 'Count again')}.")
+    need(found == right, f"{case}: that is {found:g} in yours, not {right}: {mistakes.get(found, 'count again')}.")
 
 
 def _latencies(latency: Function, report: Report) -> None:
