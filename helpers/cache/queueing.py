@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 
 from helpers.arithmetic.footprint import require_count
 from helpers.cache.block_pool import BlockPool, BlockTable, OutOfBlocks, blocks_for
 
-LETTERS = "ABCDEFGH"
+LETTERS = ascii_uppercase
 MOST_STEPS = 100_000  # a step that lets nobody in would go on for ever
 
 

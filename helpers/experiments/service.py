@@ -5,6 +5,8 @@ evening on which the service died, and saves log and traces for lab 6. Its log i
 runs, who waits, how much of the pool is in use. It ends with the ``OutOfBlocks`` that the pool really raised.
 
 The service admits a request as soon as the pool has room for its prompt. What the thought will need it does not ask.
+When no block is left it dies, unless its settings say who goes: that request gives its blocks back, waits at the head
+of the queue, and reads all it had once more, as vLLM does it (preemption by recomputing).
 """
 
 from __future__ import annotations
@@ -46,25 +48,32 @@ class Settings:
         share_prefix: read the worksheet once, and let every request fork from it.
         kv_format: how rows are stored; smaller rows make more blocks of the same bytes.
         compressor: makes the compressor of one request; None to evict nothing.
+        who_goes: picks, of the requests that run, the one that is sent away when no block is free; None to die then.
+            They come in the order in which they were let in.
     """
 
     max_running: int | None = None
     share_prefix: bool = False
     kv_format: KVFormat = "fp16"
     compressor: Callable[[], Compressor] | None = None
+    who_goes: Callable[[list[Request]], Request] | None = None
 
     def __post_init__(self) -> None:
         if self.max_running is not None:
             require_count("max_running", self.max_running, least=1)
         if self.compressor is not None and not callable(self.compressor):
             raise ValueError("compressor must be a function that makes one; each request needs a compressor of its own")
+        if self.who_goes is not None and not callable(self.who_goes):
+            raise ValueError("who_goes must be a function: it is given the requests that run, and returns one of them")
+        if self.who_goes is not None and self.compressor is not None:
+            raise ValueError("choose who_goes or compressor: who is computed again would get its evicted rows back")
 
     def num_blocks(self, shape: KVShape) -> int:
         """Blocks that the pool's bytes make."""
         return POOL_BYTES // shape.bytes(BLOCK_SIZE, kv_format=self.kv_format)
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     """One question about the worksheet.
 
@@ -76,6 +85,8 @@ class Request:
         trace: its run, pass by pass.
         compressor: its own, if the settings have one.
         finished: the step in which it ended, or None.
+        sent_away: how often it had to give its blocks back.
+        read_again: tokens that were read once more, when it came back, since their rows had been lost.
     """
 
     sheet: Worksheet
@@ -85,6 +96,8 @@ class Request:
     trace: Trace = field(default_factory=lambda: Trace(0, [[]]))
     compressor: Compressor | None = None
     finished: int | None = None
+    sent_away: int = 0
+    read_again: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,32 +179,61 @@ class Service:
             predict_next(self.course.model, self._prompt(self.requests[0])[:, :-1], self.root)
 
     def _step(self, step: int) -> None:
-        """One token for each request that runs; then whoever may come in reads its prompt."""
+        """One token for each request that runs; then whoever may come in reads its prompt; then who is done leaves."""
         while self.coming and self.coming[0].arrived <= step:
             self.waiting.append(self.coming.pop(0))
         for request in list(self.running):
-            self._advance(request, torch.tensor([[request.trace.tokens[0][-1]]]), step)
+            self._go_on(request, step)
         while self.waiting and self._may_come_in():
             self._admit(self.waiting.pop(0), step)
+        for request in [request for request in self.running if request.finished is not None]:
+            request.cache.reset()
+            self.running.remove(request)
         self.held.append(self.root.pool.num_held_blocks)
         if step % LOG_EVERY == 0:
             self._note(step)
 
     def _may_come_in(self) -> bool:
-        """Whether the limit allows one more, and its prompt finds room. Its thought is not asked about."""
-        limit, prompt = self.settings.max_running, self._prompt(self.waiting[0]).shape[1]
-        needed = blocks_for(prompt, BLOCK_SIZE) - self.root.alive() // BLOCK_SIZE
+        """Whether the limit allows one more, and what it has so far finds room. What it will need is not asked."""
+        limit, text = self.settings.max_running, self._text(self.waiting[0]).shape[1]
+        needed = blocks_for(text, BLOCK_SIZE) - self.root.alive() // BLOCK_SIZE
         return (limit is None or len(self.running) < limit) and needed <= self.root.pool.num_free_blocks
 
     def _admit(self, request: Request, step: int) -> None:
-        prompt = self._prompt(request)
-        request.started, request.cache, request.trace.prompt_length = step, self.root.fork(), prompt.shape[1]
-        own = prompt[:, self.root.tokens_seen :]
+        request.started = step if request.started is None else request.started
+        request.cache, request.trace.prompt_length = self.root.fork(), self._prompt(request).shape[1]
+        own = self._text(request)[:, self.root.tokens_seen :]
+        request.read_again += own.shape[1] if request.sent_away else 0
         if self.settings.compressor is not None:
             request.compressor = self.settings.compressor()
             request.compressor.begin(request.cache, own.shape[1])
         self.running.append(request)
         self._advance(request, own, step)
+
+    def _go_on(self, request: Request, step: int) -> None:
+        """One more token of a request that runs, if need be at another's cost, or until it is sent away itself."""
+        while request in self.running:
+            try:
+                self._advance(request, torch.tensor([[request.trace.tokens[0][-1]]]), step)
+                break
+            except OutOfBlocks:
+                if self.settings.who_goes is None or len(self.running) == 1:
+                    raise
+                still = [each for each in self.running if each.finished is None]  # who is done leaves anyway
+                self._send_away(self.settings.who_goes(still), step)
+
+    def _send_away(self, request: Any, step: int) -> None:
+        """Its blocks are free, and it stands at the head of the queue."""
+        if not any(request is one for one in self.running):
+            raise ValueError(f"who_goes gives {request!r}, which is none of the requests that run")
+        lost = request.cache.tokens_seen - self.root.tokens_seen
+        request.cache.reset()
+        request.sent_away += 1
+        self.running.remove(request)
+        self.waiting.insert(0, request)
+        self.log.append(
+            f"WARN  step {step:4}: no block free, the request of step {request.arrived:3} is sent away with {lost} rows"
+        )
 
     def _advance(self, request: Request, tokens: torch.Tensor, step: int) -> None:
         """One pass of one request."""
@@ -206,8 +248,6 @@ class Service:
             trace.compressions[len(trace.seconds) - 1] = compression
         if int(said) in end_tokens(self.course.model) or len(trace.tokens[0]) == LONGEST:
             request.finished = step
-            request.cache.reset()
-            self.running.remove(request)
 
     def _note(self, step: int) -> None:
         finished = sum(request.finished is not None for request in self.requests)
@@ -219,6 +259,10 @@ class Service:
 
     def _prompt(self, request: Request) -> torch.Tensor:
         return self.course.prompt_ids(request.sheet)
+
+    def _text(self, request: Request) -> torch.Tensor:
+        """Prompt and thought so far, which is what a request must have in its cache to go on."""
+        return torch.cat([self._prompt(request), torch.tensor([request.trace.tokens[0]], dtype=torch.long)], dim=1)
 
     def _said(self, request: Request) -> str:
         return self.course.tokenizer.decode(request.trace.tokens[0], skip_special_tokens=True)

@@ -201,3 +201,25 @@ def blocks_over_steps(runs: Mapping[str, Sequence[int]], num_blocks: int, died: 
     ax.set_ylim(0, 1.45 * num_blocks)  # room for the legend above the pool
     ax.legend(loc="upper left", frameon=False, ncols=3, fontsize=9)
     return figure
+
+
+RUN_MARKS = (("o", GREEN), ("D", BLUE), ("s", RED))  # per run a mark of its own, in colour and shape
+
+
+def latency_by_request(runs: Mapping[str, Sequence[int]], least: int, title: str) -> Figure:
+    """Steps from arrival to answer, a dot per request and run, above the line of those who never wait.
+
+    Args:
+        runs: by name, the steps of each request in the order of arrival; three runs at most.
+        least: steps of a request that never waits.
+        title: what the picture says.
+    """
+    figure, ax = new_axes("request, in the order of arrival", "steps until its answer", top=0.88)
+    ax.axhline(least, color="black", linestyle=":", linewidth=2, label=f"never waits: {least}")
+    for (name, steps), (mark, colour) in zip(runs.items(), RUN_MARKS, strict=False):
+        ax.plot(range(1, len(steps) + 1), steps, mark, color=colour, markersize=8, fillstyle="none", mew=2, label=name)
+    ax.set_xticks(range(1, 1 + max(map(len, runs.values()))))
+    ax.set_ylim(0, 1.35 * max(map(max, runs.values())))  # room for the legend
+    ax.legend(loc="upper left", frameon=False, ncols=3, fontsize=9)
+    ax.set_title(title, fontsize=11)
+    return figure

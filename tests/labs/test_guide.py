@@ -74,16 +74,37 @@ def test_the_shortest_agenda_fits_its_time():
     assert starts[0] == 0 and starts == sorted(set(starts)) and starts[-1] < 90
 
 
+def test_half_a_day_gives_each_lab_its_minutes_and_ends_after_four_hours():
+    """Two plans, for a room that comes fresh and for one that has done lesson 10."""
+    tables = re.findall(r"(?:^\|.*\|\n)+", TEACHING.split("### Half a day")[1].split("\n### ")[0], re.MULTILINE)
+    take = {number_of(path): minutes_of(path) for path in masters()}
+    held = []
+    for table in tables:
+        rows = re.findall(r"^\| (\d):(\d\d) \| ([^|]+)", table, re.MULTILINE)
+        starts = [60 * int(hour) + int(minute) for hour, minute, _ in rows]
+        assert starts[0] == 0 and starts == sorted(set(starts)) and starts[-1] < 240
+        for (_, _, what), start, end in zip(rows, starts, [*starts[1:], 240], strict=True):
+            for lab, minutes in re.findall(r"lab (\d) \((\d+) minutes\)", what):
+                assert take[int(lab)] == int(minutes) <= end - start, what
+                held.append(int(lab))
+    assert held == [3, 6, 3, 6, 4]
+    assert sum(take.values()) > 8 * 60  # "more than eight hours"
+
+
 def test_the_two_days_take_the_minutes_of_their_lessons_and_labs():
     take = {f"lesson {lesson.number}": int(lesson.minutes) for lesson in lessons(LABS.parent / "notebooks")}
     take |= {f"lab {number_of(path)}": minutes_of(path) for path in masters()}
     table = TEACHING.split("### Two days")[1].split("###")[0]
     plans = re.findall(r"([^|]+) \((\d+) minutes\)", table)
     assert len(plans) == 4
+    named = []
     for plan, minutes in plans:
         for first, last in re.findall(r"lessons (\d\d) to (\d\d)", plan):
             plan += "".join(f", lesson {n:02}" for n in range(int(first), int(last) + 1))
-        assert sum(take[name] for name in re.findall(r"lesson \d\d|lab \d", plan)) == int(minutes), plan
+        names = re.findall(r"lesson \d\d|lab \d", plan)
+        assert sum(take[name] for name in names) == int(minutes), plan
+        named += names
+    assert sorted(named) == sorted([name for name in take if name.startswith("lesson")] + ["lab 3", "lab 4", "lab 6"])
 
 
 def test_the_handout_is_right():

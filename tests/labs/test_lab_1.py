@@ -376,6 +376,8 @@ def test_numbers_in_words(prose):
     assert "It misses by 0.34 GiB" in prose and "less than half of the overhead" in prose
     short = budget(QUESTIONS[5]).total - 80 * GiB
     assert round(short / GiB, 2) == 0.34 and short < OVERHEAD / 2 and short - OVERHEAD < 0
+    assert "with 0.5 GiB it misses by 0.09, with 1.5 by 1.09" in prose
+    assert [round((short - OVERHEAD) / GiB + band, 2) for band in (0.5, 1.5)] == [0.09, 1.09]
     assert "12.8 tokens per second at best, with a full one 6.4" in prose
     card, w = find_card("M4 Max 128GB"), weights("Llama-3.1-70B", "q4_k_m")
     speeds = [decode_ceiling(card.bandwidth, w, shape("Llama-3.1-70B").bytes(n)) for n in (0, 131_072)]

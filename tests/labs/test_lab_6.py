@@ -3,21 +3,28 @@
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from helpers.arithmetic import MemoryBudget, MiB
+from helpers.cache.block_pool import BlockPool, blocks_for
+from helpers.cache.queueing import serve
 from helpers.eviction import H2O, Compressor, StreamingLLM
 from helpers.experiments import service
 from helpers.experiments.service import Service, Settings
 from helpers.models import grade, load_reasoner
-from helpers.plots.blocks import blocks_over_steps
+from helpers.plots.blocks import blocks_over_steps, latency_by_request
 from helpers.records import load_evidence
 from helpers.records.measured import FOLDER, read
 from helpers.records.service import TRACE_COLUMNS
 from helpers.teaching.labs import lab_6 as lab
+from helpers.teaching.labs import lab_6_runs as runs
+from tests.house.notebooks import output_text, outputs
+from tests.house.notebooks import read as read_notebook
 
 EVIDENCE = load_evidence()
+MASTER = Path(__file__).parents[2] / "labs" / "masters" / "lab_6_out_of_memory.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +42,23 @@ def evicted(course):
     """Four requests at once that share the prefix and compress twice."""
     settings = Settings(share_prefix=True, compressor=lambda: Compressor(H2O(), budget=104, interval=56))
     return Service(course, settings, requests=4, every=0).run()
+
+
+def last(running):
+    return running[-1]
+
+
+@pytest.fixture
+def limited(preempted):
+    """With a limit of 8 nobody is short of blocks: eight begin at once, and each of the others when one ends."""
+    started = [14 * i if i < 8 else 224 + 14 * (i - 8) for i in range(16)]
+    requests = [service.Request(None, 14 * i, first, finished=first + 223) for i, first in enumerate(started)]
+    return replace(preempted, requests=requests, right=16)
+
+
+@pytest.fixture(scope="module")
+def preempted(course):
+    return Service(course, Settings(who_goes=last)).run()
 
 
 # --- The evidence is real --------------------------------------------------------------------------------------------
@@ -116,9 +140,74 @@ def test_a_request_that_is_answered_has_362_tokens_and_gives_all_blocks_back(cou
 
 def test_with_a_limit_the_others_wait_and_all_are_answered(course):
     report = Service(course, Settings(max_running=1), requests=2, every=0).run()
-    assert [request.started for request in report.requests] == [0, 223]
+    assert [request.started for request in report.requests] == [0, 224]
     assert report.right == 2 and report.peak == lab.FINISHED
     assert "running  1, waiting  1" in report.log[0]
+
+
+def counted(who):
+    """As in lesson 06, which holds its lines to vLLM's own figures; ``who`` is the place of the one who goes."""
+
+    def step(pool, waiting, running):
+        for request in list(running):
+            while request in running and request.table.blocks_needed(1) > pool.num_free_blocks:
+                gone = [each for each in running if each.table.num_slots < each.end - 1][
+                    who
+                ]  # who is done leaves anyway
+                running.remove(gone)
+                waiting.insert(0, gone)
+                gone.table.truncate(0)
+            if request in running:
+                request.table.append()
+        while waiting and blocks_for(waiting[0].tokens, pool.block_size) <= pool.num_free_blocks:
+            running.append(waiting.pop(0))
+            running[-1].table.append(running[-1].tokens)
+
+    return serve(step, BlockPool(192), arrivals=range(0, 224, 14), prompt=lab.PROMPT, answer=224)
+
+
+def test_who_is_sent_away_is_as_lesson_06_counts_it(preempted):
+    found = counted(-1)
+    assert preempted.held == found.held and preempted.died_at is None and preempted.peak == 192
+    for request, expected in zip(preempted.requests, found.requests, strict=True):
+        assert (request.sent_away, request.read_again) == (expected.sent_away, expected.read_again)
+    assert preempted.right == 16
+
+
+def test_a_thought_that_is_read_again_goes_on_as_it_was(evening, preempted):
+    """That evening's traces end with its death; up to there everybody said the same."""
+    for before, after in zip(evening.requests, preempted.requests, strict=True):
+        said = before.trace.tokens[0]
+        assert after.trace.tokens[0][: len(said)] == said
+
+
+def test_only_some_pay_and_nobody_as_much_as_with_the_limit(preempted):
+    took = [request.finished - request.arrived + 1 for request in preempted.requests]
+    assert took[:10] == [224] * 10 and max(took) < 300 and min(took[10:]) > 224
+
+
+def test_to_send_the_first_away_takes_longer_than_the_limit():
+    found = counted(0)
+    assert 546 < len(found.held) < 555  # "some 550"
+    assert sum(request.read_again for request in found.requests) > 2_000
+
+
+def test_who_goes_must_pick_one_that_runs_and_one_alone_has_nobody_to_send(course, monkeypatch):
+    monkeypatch.setattr(service, "POOL_BYTES", 20 * 16 * 2048)
+    with pytest.raises(ValueError, match="who_goes gives 0, which is none of the requests that run"):
+        Service(course, Settings(who_goes=lambda running: 0), requests=2, every=0).run()
+    alone = Service(course, Settings(who_goes=last), requests=1).run()
+    assert alone.died_at == 20 * 16 - lab.PROMPT + 1 and "out of blocks" in alone.log[-1]
+
+
+def test_who_is_sent_away_comes_back_to_the_shared_prefix(course, monkeypatch):
+    monkeypatch.setattr(service, "POOL_BYTES", 28 * 16 * 2048)
+    report = Service(course, Settings(share_prefix=True, who_goes=last), requests=2, every=0).run(steps=160)
+    first, second = report.requests
+    assert report.died_at is None and (first.sent_away, second.sent_away) == (0, 1)
+    [gone] = [line for line in report.log if "sent away" in line]
+    assert gone.endswith("the request of step   0 is sent away with 134 rows")  # 272 less the prefix, which stays
+    assert second.read_again == 0  # it still waits for the first to end
 
 
 def test_forks_hold_the_prefix_once_and_answer_alike(course):
@@ -163,6 +252,10 @@ def test_settings_refuse_what_cannot_be(course):
         Settings(max_running=0)
     with pytest.raises(ValueError, match="each request needs a compressor of its own"):
         Settings(compressor=Compressor(H2O(), 104))
+    with pytest.raises(ValueError, match="who_goes must be a function"):
+        Settings(who_goes="the last")
+    with pytest.raises(ValueError, match="choose who_goes or compressor"):
+        Settings(who_goes=last, compressor=lambda: Compressor(H2O(), 104))
 
 
 def test_an_admission_looks_at_the_prompt_alone(course, monkeypatch):
@@ -392,7 +485,7 @@ def test_blocks_back_are_neither_tokens_nor_compressions(evicted, capsys):
 
 def test_the_stretch_wants_all_at_once_alive_unwaiting_and_right(course, evening, capsys):
     def said(report):
-        lab.check_sixteen(report)
+        runs.check_sixteen(report)
         return capsys.readouterr().out
 
     assert "to come at once: Service(course, mine, every=0)" in said(evening)
@@ -401,7 +494,60 @@ def test_the_stretch_wants_all_at_once_alive_unwaiting_and_right(course, evening
     assert "it died in step 5, with 192 blocks" in said(replace(report, died_at=5))
     assert "Right: all at once, 16 right answers, peak 25 of 192 blocks" in said(replace(report, right=16))
     report.requests[3].started = 7
-    assert "1 of 16 had to wait" in said(report)
+    report.requests[5].sent_away = 1
+    assert "2 of 16 had to wait" in said(report)
+
+
+# --- Sending away ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("who_goes", "message"),
+    [
+        (last, "Stage 3 of 3, the last of two: right."),
+        (lambda running: max(running, key=lambda request: request.arrived), "right."),
+        (lambda running: min(running, key=lambda request: len(request.trace.tokens[0])), "right."),
+        (lambda running: running.pop(), "right."),
+        (lambda running: running[0], "sends the first away: it is nearest to its answer"),
+        (lambda running: running[1], "sends the one of step 14 away; somebody came later."),
+        (lambda running: running[:1], "gives a list; one request is asked for."),
+        (lambda running: len(running) - 1, "gives 2; the request itself is asked for, not its number."),
+        (lambda running: None, "gives nothing back: is there a return?"),
+        (lambda running: running.arrived, "raised AttributeError: 'list' object has no attribute 'arrived'"),
+    ],
+)
+def test_who_goes_is_judged(who_goes, message, capsys):
+    runs.check_who_goes(who_goes)
+    assert message in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("latency", "message"),
+    [
+        (lambda r: r.finished - r.arrived + 1, "Stage 3 of 3, all of your run: right."),
+        (lambda r: r.finished - r.arrived, "not 224: the step in which it came counts too"),
+        (lambda r: r.finished, "that is the step of the answer; it came later than step 0"),
+        (lambda r: r.finished - r.started + 1, "who waits at the gate is waiting too"),
+        (lambda r: r.finished - r.started, "not 224: the step in which it came counts too"),
+        (lambda r: None, "latency gives None; a number of steps is asked for."),
+    ],
+)
+def test_a_latency_is_judged(latency, message, limited, capsys):
+    runs.check_latency(latency, limited)
+    assert message in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_answers_are_held_to_those_of_a_run_in_which_nobody_is_short(limited, preempted, capsys):
+    def said(*arguments):
+        runs.check_answers(*arguments)
+        return capsys.readouterr().out
+
+    assert said(preempted, limited) == "Right: 16 of 16 answers are right; where nobody is short of blocks, 16 are.\n"
+    one_less = replace(preempted, right=15)
+    assert said(one_less, limited).startswith("Not yet: 15 of 16") and "at least 16 are asked for." in said(
+        one_less, limited
+    )
+    assert said(replace(preempted, right=12), limited, 3 / 4).startswith("Right: 12 of 16")
+    assert "at least 12 are asked for. Keep more of each thought" in said(replace(preempted, right=11), limited, 3 / 4)
+    assert "it died in step 5" in said(replace(preempted, died_at=5), limited, 3 / 4)
 
 
 # --- The picture -----------------------------------------------------------------------------------------------------
@@ -416,8 +562,17 @@ def test_the_picture_draws_each_run_and_where_it_died():
     assert set(drawn["the pool: 5 blocks"][1]) == {5}
 
 
+def test_the_picture_of_latencies_has_a_dot_for_each_request():
+    figure = latency_by_request({"one": [3, 4, 9], "two": [3, 3, 3]}, 3, "Who pays")
+    figure.savefig(io.BytesIO(), format="png", dpi=40)
+    [ax] = figure.axes
+    drawn = {line.get_label(): list(map(float, line.get_ydata())) for line in ax.lines}
+    assert drawn == {"never waits: 3": [3, 3], "one": [3, 4, 9], "two": [3, 3, 3]}
+    assert ax.get_title() == "Who pays" and ax.get_ylim()[1] > 9
+
+
 # --- Prose -----------------------------------------------------------------------------------------------------------
-def test_the_numbers_in_the_words_of_the_lab():
+def test_the_numbers_in_the_words_of_the_lab(preempted):
     process = {moment: value / MiB for moment, value in EVIDENCE.process_bytes.items()}
     assert round(process["weights"] - process["imports"]) == 16  # "16 MiB at a stroke"
     assert f"{process['died']:.1f}" == "371.0"  # the master's solution takes it from the log
@@ -425,6 +580,12 @@ def test_the_numbers_in_the_words_of_the_lab():
     assert (process["died"] - 9.79) / process["died"] > 0.95  # "nearly all"
     assert EVIDENCE.traces[0].tokens_seen[-1] == 315
     assert 16 * 23 - 361 == 7 and 249 - 192 == 57
-    assert 1.2 < 545 / 434 < 1.3  # "a quarter later"
+    said = "\n".join(output_text(output) for _, _, output in outputs(read_notebook(MASTER)))
+    assert "all done after 546 steps; peak 160 of 192 blocks; 16 of 16" in said and preempted.steps == 498
+    assert 1.2 < 546 / 434 < 1.3  # "a quarter later"
+    assert sum(request.read_again for request in preempted.requests) == 972
+    gone = [line for line in preempted.log if "sent away" in line]
+    assert gone[0].startswith("WARN  step  176") and "of step 168 is sent away with 146 rows" in gone[0]
+    assert max(int(re.search(r"with (\d+) rows", line)[1]) for line in gone) + 1 == 203  # and the newest token
     assert 15 * 14 + 223 == 433
     assert all("waiting  0" in line for line in EVIDENCE.log if "waiting" in line)

@@ -1,4 +1,7 @@
-"""Checks of lab 6: the log in numbers, the three terms, the step of death, and changes that hold in the worst case."""
+"""Checks of lab 6: the log in numbers, the three terms, the step of death, and changes that hold in the worst case.
+
+What is asked of whole runs, who is sent away and how many answers are right, stands in ``lab_6_runs``.
+"""
 
 from __future__ import annotations
 
@@ -239,7 +242,7 @@ check_limit = Number(NUM_BLOCKS // FINISHED, "requests") | {
 }
 
 
-# --- Part 5: hold more -----------------------------------------------------------------------------------------------
+# --- Part 6: hold more -----------------------------------------------------------------------------------------------
 # Blocks of sixteen answered requests that share the prefix, the service's own prefix counted.
 KEPT, OWN = blocks_for(PREFIX, BLOCK_SIZE), FINISHED - SHARED
 check_shared_peak = Number(KEPT + REQUESTS * OWN, "blocks") | {
@@ -341,17 +344,3 @@ def check_blocks_back(answer: Any, report: Any) -> None:
         "that is one request's.": right / len(report.requests),
     }
     Number(right, "blocks", mistakes)(answer)
-
-
-# --- Stretch ---------------------------------------------------------------------------------------------------------
-@in_one_line
-def check_sixteen(report: Any) -> str:
-    """Sixteen at once: nobody dies, nobody waits, all answers right."""
-    at_once = {request.arrived for request in report.requests} == {0} and len(report.requests) == REQUESTS
-    waited = sum(request.started != request.arrived for request in report.requests)
-    need(at_once, f"{REQUESTS} requests are to come at once: Service(course, mine, every=0).")
-    need(report.died_at is None, f"it died in step {report.died_at}, with {report.num_blocks} blocks.")
-    need(not waited, f"{waited} of {len(report.requests)} had to wait.")
-    wrong = len(report.requests) - report.right
-    need(wrong <= 0, f"it lived, but {wrong} answers are wrong.")
-    return f"all at once, {report.right} right answers, peak {report.peak} of {report.num_blocks} blocks."
