@@ -160,13 +160,19 @@ def test_what_the_second_model_says():
     assert gguf_path().stat().st_size // SMOLLM2.bytes_per_token() == 4_269 and "4,269 tokens" in TEXT
     assert weights["Llama-2-7B"] // token["Llama-2-7B"] == 7_743
     assert MODELS["Llama-2-7B"].config["max_position_embeddings"] == 4_096
+    assert MODELS["Llama-2-7B"].config["num_key_value_heads"] == 32
+    gpt_oss = MODELS["gpt-oss-20b"].config
+    assert gpt_oss["sliding_window"] == 128 and gpt_oss["layer_types"].count("sliding_attention") * 2 == 24
+    assert MODELS["Phi-4"].config["max_position_embeddings"] == 16_384 and "trained for 16,384 tokens" in TEXT
 
 
 def test_what_fits_a_card_of_24_gb():
     weights, room = weights_bytes(MODELS["Qwen3-32B"].n_params, "q4_k_m"), Plan("Qwen3-32B", "q4_k_m", "RTX 4090").room
     assert f"{weights / GB:.1f}" == "19.7" and "a file of 19.7 GB" in TEXT
     positions = MODELS["Qwen3-32B"].config["max_position_embeddings"]
-    assert positions == 40_960 and room[0] < positions / 2
+    assert positions == 40_960 and room == (16_813, 20_909)
+    assert "16,813 of those tokens" in TEXT and "20,909 if it is 0.5" in TEXT
+    assert find_card("RTX 4090").shown_mib == 24_564 and "its driver shows 24,564 MiB" in TEXT
     assert [Plan("Qwen3-32B", "q4_k_m", "RTX 4090", context=n).fit for n in (16_384, 20_000, 40_960)] == [
         FITS,
         PERHAPS,
