@@ -179,7 +179,7 @@ def test_recorded_values_come_back_from_saved_notebooks(tmp_path, capsys):
     nbformat.write(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell("a")]), tmp_path / "1.ipynb")
     assert recorded(tmp_path) == {"A7": {"freed_with_none_alive": 1}}
     record("A7", freed_with_one_row_alive=0, freed_with_none_alive=1, falls_while_running=0)
-    assert "Noted for claim A7: freed_with_one_row_alive = 0" in capsys.readouterr().out
+    assert "Noted for lesson 12 (claim A7)." in capsys.readouterr().out
 
 
 def test_of_a_float_four_digits_are_kept_and_of_a_whole_number_all(monkeypatch):
