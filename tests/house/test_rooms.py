@@ -45,6 +45,7 @@ NEED_TORCH = {
         "labs.lab_5_choose",
         "labs.lab_5_paper_score",
         "labs.lab_6",
+        "labs.lab_6_runs",
         "labs.lab_7",
         "labs.lab_8",
         "labs.lab_8_presses",
