@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from transformers import DynamicCache
 
@@ -46,6 +47,22 @@ def test_one_number_is_large_in_nearly_every_key():
     assert SENTENCE in lesson_text("01") and ids.shape[1] == 13
     largest = cache.layers[15].keys[0, 0].abs().argmax(-1).tolist()
     assert max(map(largest.count, largest)) >= 11
+
+
+@pytest.mark.skipif(not smollm2.is_converted(), reason="SmolLM2 is not installed")
+def test_a_title_changes_values_and_its_four_places_alone_do_not():
+    loaded = load_smollm2()
+
+    def values(text, shift=0):
+        ids = loaded.tokenizer(text, return_tensors="pt").input_ids
+        cache = DynamicCache(config=loaded.model.config)
+        loaded.model(ids, past_key_values=cache, use_cache=True, position_ids=torch.arange(len(ids[0]))[None] + shift)
+        return cache.layers[15].values[0, 0, -13:]
+
+    plain = values(SENTENCE)
+    for other, changed in ((values(SENTENCE, shift=4), 0), (values(f"A story.\n{SENTENCE}"), 13)):
+        assert int(((other - plain).abs().amax(-1) > 0.05 * plain.abs().max()).sum()) == changed
+    assert "Moved four places without a title, they stay; with the title, all 13 change." in lesson_text("01")
 
 
 def test_the_answers_above_the_garage():
