@@ -41,6 +41,7 @@ _SGLANG_FORMATS = "docs.sglang.io, advanced_features/quantized_kv_cache"
 _SGLANG_EVICTION = "docs.sglang.io, advanced_features/radix_eviction_policy"
 _COMPRESSION = "github.com/NVIDIA/TensorRT-LLM, docs/source/features/kv-cache-compression.md"
 _KV_SYSTEM = "github.com/NVIDIA/TensorRT-LLM, docs/source/features/kvcache.md"
+_SCHEDULER = "nvidia.github.io/TensorRT-LLM, performance tuning guide, useful runtime options"
 _HICACHE = "github.com/sgl-project/sglang, docs/advanced_features/hicache_design.md"
 _PRESSES = "github.com/NVIDIA/kvpress, README.md"
 _TRIED = "kvpress 0.5.5, tried here on 400 tokens at ratio 0.5"
@@ -107,16 +108,19 @@ FINDINGS = (
 
     # --- What requests share ---
     Finding("vLLM", "sharing",
-            "Full blocks with the same tokens and the same beginning, found by hash. A salt keeps tenants apart.",
-            _VLLM_PREFIXES),
+            "Full blocks with the same tokens and the same beginning, found by hash; on by default, since August 2026 "
+            "in hybrid models too. A salt keeps tenants apart.",
+            f"{_VLLM_PREFIXES}; github.com/vllm-project/vllm, pull request 50991"),
     Finding("SGLang", "sharing",
             "A tree of prefixes: requests share the path from its root, in whole pages.", _HICACHE),
     Finding("TensorRT-LLM", "sharing",
             "A tree of blocks, on by default; also the beginning of a block, which is copied.", _KV_SYSTEM),
     Finding("llama.cpp", "sharing",
             "A slot keeps the rows of its last prompt and reads only what is new; with --cache-reuse chunks further on "
-            "are shifted into place.",
-            LLAMA_CPP, "whether sequences that run at once share cells of a unified cache"),
+            "are shifted into place. With sliding windows or a recurrent state it must find a checkpoint "
+            "(--ctx-checkpoints), or it reads all again.",
+            f"{LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull requests 13194 and 15293",
+            "whether sequences that run at once share cells of a unified cache"),
     Finding("transformers", "sharing",
             "Full blocks, by hash, on by default: of prompts, and of answers that come out alike.",
             f"{_PAGED}; {_RUN}"),
@@ -137,15 +141,21 @@ FINDINGS = (
             "github.com/vllm-project/vllm, issue 10646, pull requests 47967 and 56673"),
     Finding("SGLang", "eviction",
             "Prefixes that no request uses, from the leaves of the tree, least recently used first or by another "
-            "policy.",
-            _SGLANG_EVICTION, _EXCERPT),
+            "policy. When the pool is full, running requests are retracted: they wait and are computed again. One that "
+            "is too long alone is aborted.",
+            f"{_SGLANG_EVICTION}; github.com/sgl-project/sglang, issue 26248, pull requests 19881 and 37260",
+            _EXCERPT),
     Finding("TensorRT-LLM", "eviction",
-            "Blocks that no request uses, by priority (0 to 100), then least recently used. TriAttention evicts single "
+            "Blocks that no request uses, by priority (0 to 100), then least recently used. By default a started "
+            "request is never paused (GUARANTEED_NO_EVICT); with MAX_UTILIZATION it may be. TriAttention evicts single "
             "tokens of an answer and keeps the prompt.",
-            f"{_KV_SYSTEM}; {_COMPRESSION}"),
+            f"{_KV_SYSTEM}; {_SCHEDULER}; {_COMPRESSION}"),
     Finding("llama.cpp", "eviction",
-            "By default none: a full sequence ends. With --context-shift the oldest tokens after the first --keep go.",
-            LLAMA_CPP, "eviction by score was found in forks only"),
+            "By default none: a full sequence ends. With --context-shift the oldest tokens after the first --keep go. "
+            "A full unified pool (the default without --parallel: four slots) gives up idle slots, then ends all that "
+            "run.",
+            f"{LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull requests 16736 and 17997, issue 23652",
+            "eviction by score was found in forks only"),
     Finding("transformers", "eviction",
             "Whole requests: at their end, or thrown back when the pool is full, and computed again. Blocks of ended "
             "requests that are remembered for sharing go all at once.",
@@ -219,8 +229,9 @@ FINDINGS = (
             "docs.vllm.ai, usage/metrics", _EXCERPT),
     Finding("SGLang", "metrics",
             "With --enable-metrics: sglang:token_usage, cache_hit_rate, kv_used_tokens, kv_available_tokens, "
-            "kv_evictable_tokens.",
-            "docs.sglang.io, references/production_metrics", _EXCERPT),
+            "kv_evictable_tokens, num_retracted_reqs.",
+            "docs.sglang.io, references/production_metrics; github.com/sgl-project/sglang, pull request 7030",
+            _EXCERPT),
     Finding("TensorRT-LLM", "metrics",
             "At /prometheus/metrics: trtllm_kv_cache_utilization, trtllm_kv_cache_hit_rate.",
             "nvidia.github.io/TensorRT-LLM, examples/prometheus_metrics", _EXCERPT),
@@ -240,8 +251,8 @@ FINDINGS = (
     # --- What one sets ---
     Finding("vLLM", "flags",
             "Those that a plan gives stand in the list of options. Beside them: --kv-cache-dtype-skip-layers, "
-            "--kv-transfer-config; on a CPU VLLM_CPU_KVCACHE_SPACE, in GiB.",
-            f"{_OPTIONS}; {_VLLM_FORMATS}; {_VLLM_OFFLOADING}"),
+            "--kv-offloading-size (GiB of main memory), --kv-transfer-config; on a CPU VLLM_CPU_KVCACHE_SPACE, in GiB.",
+            f"{_OPTIONS}; {_VLLM_FORMATS}; {_VLLM_OFFLOADING}; github.com/vllm-project/vllm, pull request 32421"),
     Finding("SGLang", "flags",
             "Those that a plan gives stand in the list of options. Beside them: --page-size, --radix-eviction-policy, "
             "--enable-hierarchical-cache, --hicache-ratio, --hicache-size, --hicache-write-policy.",
@@ -252,8 +263,9 @@ FINDINGS = (
             f"{_OPTIONS}; {KV_CACHE}"),
     Finding("llama.cpp", "flags",
             "Those that a plan gives stand in the list of options. Beside them: --context-shift, --keep, "
-            "--cache-reuse, --kv-unified, --cache-idle-slots, --ubatch-size (512).",
-            f"{_OPTIONS}; {LLAMA_CPP}"),
+            "--cache-reuse, --kv-unified, --cache-idle-slots, --ubatch-size (512), --ctx-checkpoints (32), --fit (on: "
+            "without --ctx-size it takes fewer cells where a card is short of memory).",
+            f"{_OPTIONS}; {LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull request 16653"),
     Finding("transformers", "flags",
             "ContinuousBatchingConfig: page_size (256), num_blocks, max_batch_tokens, allow_block_sharing, "
             "safety_margin, cpu_offload_space.",
