@@ -1,4 +1,4 @@
-"""The README's moving picture, from the living one: ``python site/animation.py`` writes docs/garage.gif.
+"""The README's moving picture, from the living one: ``python site/animation.py`` writes site/garage.gif.
 
 The story of lesson 00 fills the garage; then nine rows in ten are evicted, and one sees how many floors come back.
 """
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from helpers.widgets.living import Garage
 
-TARGET = REPO / "docs" / "garage.gif"
+TARGET = REPO / "site" / "garage.gif"
 WIDTH = 760  # pixels
 COLOURS = 64
 STEP, PAUSE, END = 220, 1_600, 5_000  # milliseconds: a frame, the full garage, what is left

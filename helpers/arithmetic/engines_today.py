@@ -335,7 +335,7 @@ def page() -> str:
     tables = [_table(subject, sources) for subject in SUBJECTS]
     listed = "\n".join(f"{number}. {source}" for number, source in enumerate(sources, 1))
     written = "This page is written by `python -m helpers.arithmetic.engines_today` from the data in that file.\n"
-    return _OPENING + "\n\n".join([*tables, f"## Sources\n\n{listed}", written])
+    return _OPENING + "\n\n".join([*tables, f'<a id="sources"></a>\n\n## Sources\n\n{listed}', written])
 
 
 def _table(subject: str, sources: list[str]) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COURSE = Path(__file__).resolve().parents[2]
-FOLDERS = ("notebooks", "labs")
+FOLDERS = ("notebooks", "labs", "docs")
 # The masters hold the solutions.
 FOR_THE_TEACHER = {"masters", "workshop", "README.md", "TEACHING.md", "student_copies.py", "learners_copy.py"}
 MEMORY = ".course_copies.json"

@@ -167,14 +167,20 @@ class Living(NamedTuple):
 
 LIVING = [  # in each lesson from top to bottom
     Living("01", "slider", "the query", "ArrowUp", verdict(attend((0.5, -1.6))["shares"])),
+    Living("01", "slider", "tokens written", "ArrowLeft", "191 tokens on 12 floors"),
     Living("02", "slider", "let them share", "ArrowRight", count("SmolLM2-135M", 3)["line"]),
     Living("04", "slider", "already in the cache", "ArrowLeft", "H200 64.8, M4 Max 128GB 7.4, Strix Halo 128GB 3.5."),
     Living("05", "radio", "q4_0", "ArrowRight", store("nvfp4", "second", 19, 1)["line"]),
+    Living("05", "radio", "q4_0", "ArrowRight", store("nvfp4", "second", 19, 1)["line"]),
+    Living("06", "slider", "tokens written", "ArrowRight", "42 tokens on 3 floors"),
+    Living("06", "slider", "tokens written", "ArrowLeft", "41 tokens on 3 floors"),
     Living("07", "checkbox", "slide together", "Space", "94% of the rows evicted, 11 of 12 floors given back"),
     Living("07", "slider", "evict", "ArrowLeft", "89% of the rows evicted, 0 of 12 floors given back"),
     Living("08", "checkbox", "sliding window", "Space", "By place, 17 cells of the mask are wrong."),
     Living("08", "slider", "tiles read", "ArrowRight", "Tile 8 of 10."),
     Living("09", "slider", "how far ahead", "ArrowRight", "“sang”, asked from 3 tokens ahead"),
+    Living("09", "checkbox", "slide together", "Space", "90% of the rows evicted, 0 of 12 floors given back"),
+    Living("11", "slider", "evict", "ArrowLeft", "49% of the rows evicted"),
 ]
 
 
@@ -224,12 +230,6 @@ def shows_a_guess_beside_the_result_and_keeps_it(lesson):
     assert f"You predicted 1,000 {kept.unit}. Result: {kept.result:,.10g}" in verdict.text_content()
 
 
-def races_two_runs_and_none_that_came_later(lesson):
-    said = jupyter.caption(lesson.page.locator(".jp-CodeCell", has_text="race = Race").first)
-    most = re.findall(r"([\w ]+): at most (\d+) blocks", said)
-    assert most == [(" full attention", "44"), (" TriAttention", "33")]
-
-
 def saves_the_plan_beside_the_lesson(lesson):
     cell = jupyter.find_control(lesson.page, "tokens kept")
     cell.get_by_role("button", name="save this plan").click()
@@ -259,7 +259,7 @@ def grades_the_quiz_with_reasons(lesson):
 MORE = {
     "00": [plays_its_story_by_itself, answers_a_question_now, shows_the_floors_that_are_left],
     "01": [shows_a_guess_beside_the_result_and_keeps_it],
-    "09": [races_two_runs_and_none_that_came_later, saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],
+    "12": [saves_the_plan_beside_the_lesson, grades_the_quiz_with_reasons],
 }
 
 
