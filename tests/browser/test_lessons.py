@@ -159,8 +159,10 @@ class Living(NamedTuple):
 
     def turn(self, figure):
         """Press the key, and wait for the words."""
-        before = figure.locator(".living-line").text_content()
-        assert before and self.said not in before
+        figure.scroll_into_view_if_needed()
+        line = figure.locator(".living-line", has_text=re.compile(r"\w"))  # the kernel has counted for it
+        line.wait_for(timeout=1e3 * jupyter.REDRAW)
+        assert self.said not in line.text_content()
         figure.get_by_role(self.role, name=self.name).first.press(self.key)
         figure.locator(".living-line", has_text=self.said).wait_for(timeout=1e3 * jupyter.REDRAW)
 

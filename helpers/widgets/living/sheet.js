@@ -49,11 +49,9 @@ export function arrow(x0, y0, x1, y1, size = 9) {
   return `${line}M${wing(1)}L${x1.toFixed(1)} ${y1.toFixed(1)}L${wing(-1)}`;
 }
 
-let sets = 0; // radio buttons of one name exclude each other, over a whole page
-
 /** One of a few, all in sight: radio buttons under a legend. `options` are pairs of value and text. */
 export function radios(label, options, value, onChange) {
-  const name = `living-set-${++sets}`;
+  const name = `living-set-${crypto.getRandomValues(new Uint32Array(2)).join("")}`; // of one name they exclude each other, over a whole page, and every picture has this module anew
   const button = ([each, text]) => {
     const change = () => onChange(each);
     const input = html("input", { type: "radio", name, value: each, checked: each === value, change });
