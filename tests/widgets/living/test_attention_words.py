@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.widgets.living.attention_words import KEYS, START, VALUES, WORDS, AttentionWords, attend, verdict
@@ -62,6 +62,7 @@ def test_an_order_that_is_none_is_refused():
         AttentionWords().frame(START | {"order": [0, 0, 1, 2]})
 
 
+@settings(deadline=None)  # the first call loads the fonts
 @given(st.tuples(st.floats(-1.4, 1.4), st.floats(-1.4, 1.4)))
 def test_it_stands_still_within_its_sheet(query):
     scene = AttentionWords(query).scene()
