@@ -31,7 +31,6 @@ suppress_warnings = ["misc.highlighting_failure", "mystnb.unknown_mime_type"]
 html_theme = "furo"
 html_title = "The memory of language models"
 html_baseurl = f"{published().site}/"
-html_static_path = [str(HERE.parent / "build" / "nothing")]
 html_favicon = str(HERE / "static" / "favicon.svg")
 html_css_files = ["course.css"]
 html_js_files = [(name, {"type": "module"}) for name in ("living.js", "guesses.js", "planner.js")]

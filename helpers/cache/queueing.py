@@ -82,7 +82,7 @@ def serve(step: Step, pool: BlockPool, arrivals: Sequence[int], prompt: int, ans
         step: moves requests between those who wait and those who run, both lists in order, and their tables; it is
             called as ``step(pool, waiting, running)``. Who runs after it has one more token.
         pool: whose blocks they share.
-        arrivals: the step in which each comes, in order.
+        arrivals: the step in which each comes, in order; 26 at most, since each gets a letter.
         prompt: tokens of each prompt, 1 or more.
         answer: tokens of each answer, 1 or more. The last is never read, and needs no slot.
 
@@ -90,6 +90,8 @@ def serve(step: Step, pool: BlockPool, arrivals: Sequence[int], prompt: int, ans
         OutOfBlocks: if one request alone needs more blocks than the pool has; nothing has been done.
         ValueError: if an argument is out of range, or ``step`` never comes to an end.
     """
+    if len(arrivals) > len(LETTERS):
+        raise ValueError(f"arrivals has {len(arrivals)} requests; it may have {len(LETTERS)}, a letter for each")
     end = require_count("prompt", prompt, least=1) + require_count("answer", answer, least=1)
     if blocks_for(end - 1, pool.block_size) > pool.num_free_blocks:
         raise OutOfBlocks(pool.num_held_blocks, pool.num_free_blocks, blocks_for(end - 1, pool.block_size))

@@ -54,3 +54,6 @@ def test_a_request_that_never_fits_and_a_step_that_does_nothing_are_refused():
         serve(lambda pool, waiting, running: None, pool, [0], prompt=1, answer=1)
     with pytest.raises(ValueError, match="prompt"):
         serve(lesson_step(), pool, [0], prompt=0, answer=1)
+    with pytest.raises(ValueError, match="arrivals has 27 requests; it may have 26"):
+        serve(lesson_step(), pool, [0] * 27, prompt=1, answer=1)
+    assert pool.num_free_blocks == 2

@@ -1,11 +1,8 @@
 """Lesson 01: what its prose says without a cell beside it, its figures, and its exercises' checks."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from transformers import DynamicCache
 
 from helpers.arithmetic import MODELS, GiB, KVShape, MiB, find_card, max_tokens
@@ -17,16 +14,10 @@ from helpers.teaching.lessons import lesson_01
 from helpers.widgets.living import Garage
 from helpers.widgets.living.garage import CARS
 from tests.house.notebooks import lesson_text
+from tests.lessons.drawings import drawn
 
 SENTENCE = "The keeper climbed the stairs of the lighthouse and lit the lamp."
 QWEN = KVShape.from_config(MODELS["Qwen3-32B"].config)
-
-
-def drawn(figure):
-    """The axes, after a real drawing."""
-    assert isinstance(figure, Figure)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
 
 
 # --- What the prose says ---------------------------------------------------------------------------------------------

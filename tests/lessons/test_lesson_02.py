@@ -1,10 +1,7 @@
 """Lesson 02: what its figures draw, its checks answer, and its prose claims."""
 
-import io
-
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from helpers.arithmetic import MODELS, GiB, KVShape
 from helpers.arithmetic.catalog import IN_LESSONS
@@ -17,13 +14,7 @@ from helpers.records import load_head_variants
 from helpers.teaching.lessons import lesson_02
 from helpers.widgets.living.shared_heads import LATENT, count, designs, kv_shape
 from tests.house.notebooks import lesson_text
-
-
-def drawn(figure):
-    """The axes, after a real drawing."""
-    assert isinstance(figure, Figure)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
+from tests.lessons.drawings import drawn
 
 
 # --- Figures ---------------------------------------------------------------------------------------------------------

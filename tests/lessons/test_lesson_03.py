@@ -1,9 +1,6 @@
 """Lesson 03: its figures, its control, its checks, the numbers in its prose."""
 
-import io
-
 import pytest
-from matplotlib.figure import Figure
 
 from helpers.arithmetic import (
     GB,
@@ -27,16 +24,10 @@ from helpers.teaching.lessons import lesson_03
 from helpers.widgets import mistakes
 from helpers.widgets.mistakes import MISTAKES, NONE, RIGHT, fit, mistake_frame, totals
 from tests.house.notebooks import lesson_text
+from tests.lessons.drawings import drawn
 
 SMOLLM2 = KVShape(n_layers=30, n_kv_heads=3, head_dim=64)
 TEXT = lesson_text("03")
-
-
-def drawn(figure):
-    """The axes, after a real drawing."""
-    assert isinstance(figure, Figure)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
 
 
 def labels(ax):

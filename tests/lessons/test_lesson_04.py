@@ -1,9 +1,6 @@
 """Lesson 04: agents and plans as arithmetic, its figures, its planner, its checks, the numbers in its prose."""
 
-import io
-
 import pytest
-from matplotlib.figure import Figure
 
 from helpers.arithmetic import (
     CARDS,
@@ -39,15 +36,9 @@ from helpers.teaching.claims import IN_PART, OPEN, judge, recorded
 from helpers.teaching.lessons import lesson_04
 from helpers.widgets.planner import NONE, plan_frame
 from tests.house.notebooks import NOTEBOOKS, lesson_text
+from tests.lessons.drawings import drawn
 
 LLAMA = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
-
-
-def drawn(figure):
-    """The axes, after a real drawing."""
-    assert isinstance(figure, Figure)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
 
 
 def labels(ax):

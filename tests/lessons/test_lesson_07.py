@@ -1,6 +1,5 @@
 """Lesson 07: what its figures draw, its exercises' mistakes, what its pictures say when turned, and its numbers."""
 
-import io
 from itertools import combinations
 from math import comb
 
@@ -15,13 +14,9 @@ from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_07 as exercises
 from helpers.widgets.living import Garage
 from tests.house.notebooks import NOTEBOOKS, lesson_text, read, source, tags
+from tests.lessons.drawings import drawn
 
 TEXT = lesson_text("07")
-
-
-def drawn(figure):
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
 
 
 def title(figure):

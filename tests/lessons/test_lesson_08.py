@@ -1,6 +1,5 @@
 """Lesson 08: moves and habits, a step into holes, figures, the exercises' mistakes, and numbers in its prose."""
 
-import io
 import itertools
 import json
 import random
@@ -35,11 +34,7 @@ from helpers.teaching.claims import judge, recorded
 from helpers.teaching.lessons import lesson_08 as exercises
 from helpers.widgets.living.two_walls import FIRST, TwoWalls
 from tests.house.notebooks import NOTEBOOKS, lesson_text
-
-
-def drawn(figure):
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
+from tests.lessons.drawings import drawn
 
 
 # --- Moves -----------------------------------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
 """Lesson 09: what its figures draw, its control, its exercises' mistakes, and what its prose says without a cell."""
 
-import io
 import math
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache import blocks_for
@@ -26,18 +24,7 @@ from helpers.widgets import asked, floors
 from helpers.widgets.living.compass import FIRST, Compass
 from helpers.widgets.living.garage import Garage
 from tests.house.notebooks import NOTEBOOKS, lesson_text
-
-
-def drawn(figure):
-    """The figure's axes, after a real drawing."""
-    assert isinstance(figure, Figure)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
-
-
-def line(ax, label):
-    [found] = [artist for artist in ax.lines if artist.get_label() == label]
-    return np.asarray(found.get_xydata())
+from tests.lessons.drawings import drawn, line
 
 
 @pytest.fixture(scope="module")

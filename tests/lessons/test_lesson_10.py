@@ -1,6 +1,5 @@
 """Lesson 10: its pictures and their records, its controls, its exercises' mistakes, and the numbers in its prose."""
 
-import io
 import json
 import re
 from collections import Counter
@@ -9,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from helpers.cache import PagedCache
 from helpers.decoding import replay
@@ -40,18 +38,7 @@ from helpers.widgets import compression as control
 from helpers.widgets import page, real_frames, told_early
 from helpers.widgets import sweep_frames as frames
 from tests.house.notebooks import NOTEBOOKS, REPO, lesson_text
-
-
-def drawn(figure):
-    """The figure's axes, after a real drawing."""
-    assert isinstance(figure, Figure)
-    figure.savefig(io.BytesIO(), format="png", dpi=50)
-    return figure.axes
-
-
-def line(ax, label):
-    [found] = [artist for artist in ax.lines if artist.get_label() == label]
-    return np.asarray(found.get_xydata())
+from tests.lessons.drawings import drawn, line
 
 
 @pytest.fixture(scope="module")
