@@ -23,12 +23,13 @@ BLOCK_SIZE, RECENT = 16, 16
 NAMES = {"smollm2": "SmolLM2"}  # as a reader knows them
 
 
-def floors_held(trace: Trace, name: str) -> Frame:
+def floors_held(trace: Trace, name: str, compressor: Compressor) -> Frame:
     """Floors held over tokens read, beside what they would be without eviction, counted: one per 16 tokens.
 
     Args:
         trace: of a reading.
         name: the model's, as ``Loaded`` has it.
+        compressor: what it read under; the caption says how it was set, so that no two settings share a caption.
     """
     name = NAMES.get(name, name)
     tokens, blocks = compression.held_over_time(trace)
@@ -43,9 +44,10 @@ def floors_held(trace: Trace, name: str) -> Frame:
         f"{trace.blocks_freed} floors came back in {times} compressions" if trace.blocks_freed else "No floor came back"
     )
     caption = (
-        f"Figure: line chart, floors of {BLOCK_SIZE} slots held over tokens read, by {name} with TriAttention, and "
-        f"dashed without eviction. {times} compressions evicted {evicted} tokens and gave back {trace.blocks_freed} "
-        f"floors; held at most {most}, at the end {blocks[-1]}."
+        f"Figure: line chart, floors of {BLOCK_SIZE} slots held over tokens read, by {name} with TriAttention at a "
+        f"budget of {compressor.budget} rows, every {compressor.interval} tokens, selection {compressor.selection}, "
+        f"compaction {'on' if compressor.compact else 'off'}, and dashed without eviction. {times} compressions evicted "
+        f"{evicted} tokens and gave back {trace.blocks_freed} floors; held at most {most}, at the end {blocks[-1]}."
     )
     return compression.sawtooth(runs, 0, tokens[-1], title), caption
 
@@ -82,7 +84,7 @@ def floors_frame(
 
     cache = PagedCache.for_model(loaded.model, blocks_for(length, BLOCK_SIZE), BLOCK_SIZE)
     compressor = Compressor(policy, budget, interval, selection, compaction == "on", False, RECENT)
-    return floors_held(replay(loaded.model, text, 1, cache, compressor, on_logits), loaded.name)
+    return floors_held(replay(loaded.model, text, 1, cache, compressor, on_logits), loaded.name, compressor)
 
 
 def floors_control(loaded: Loaded, policy: TriAttention, text: torch.Tensor) -> None:

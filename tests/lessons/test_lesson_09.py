@@ -8,7 +8,7 @@ import torch
 
 from helpers.arithmetic.footprint import KVShape
 from helpers.cache import blocks_for
-from helpers.eviction import Policy, TriAttention
+from helpers.eviction import Compressor, KeyNorm, Policy, TriAttention
 from helpers.eviction.selection import SELECTIONS
 from helpers.experiments import query_concentration
 from helpers.experiments.windows import windows
@@ -212,7 +212,8 @@ def turn(smollm2, policy, *choices, tokens=384):
 def test_answers_to_the_questions_above_the_control(smollm2, policy, prose):
     most, last, title, caption = turn(smollm2, policy, 64, 32, "per_layer_per_head")
     assert (most, last, title) == (6, 4, "20 floors came back in 10 compressions")
-    assert "by SmolLM2 with TriAttention" in caption and "evicted 320 tokens" in caption
+    assert "SmolLM2 with TriAttention at a budget of 64 rows, every 32 tokens" in caption
+    assert "evicted 320 tokens" in caption
     assert turn(smollm2, policy, 64, 128, "per_layer_per_head")[0] == 12 and "From 6 floors it goes up to 12" in prose
     assert turn(smollm2, policy, 64, 32, "per_layer_per_head", "off")[:3] == (24, 24, "No floor came back")
     together = [24 - turn(smollm2, policy, 64, 32, mode, "off")[1] for mode in SELECTIONS[:3]]
@@ -228,7 +229,7 @@ def test_an_interval_of_128_fires_twice(smollm2, policy, prose):
 
 def test_without_eviction_a_floor_is_taken_every_sixteen_tokens():
     trace = Trace(1, [[]], tokens_seen=[16, 33], blocks_held=[1, 3])
-    figure, caption = floors.floors_held(trace, "another")
+    figure, caption = floors.floors_held(trace, "another", Compressor(KeyNorm(), 8, 4))
     [ax] = drawn(figure)
     assert line(ax, "without eviction").tolist() == [[seen, blocks_for(seen, 16)] for seen in range(34)]
     assert "by another with TriAttention" in caption and ax.get_title() == "No floor came back"
