@@ -46,8 +46,8 @@ def floors_held(trace: Trace, name: str, compressor: Compressor) -> Frame:
     caption = (
         f"Figure: line chart, floors of {BLOCK_SIZE} slots held over tokens read, by {name} with TriAttention at a "
         f"budget of {compressor.budget} rows, every {compressor.interval} tokens, selection {compressor.selection}, "
-        f"compaction {'on' if compressor.compact else 'off'}, and dashed without eviction. {times} compressions evicted "
-        f"{evicted} tokens and gave back {trace.blocks_freed} floors; held at most {most}, at the end {blocks[-1]}."
+        f"compaction {'on' if compressor.compact else 'off'}, and dashed without eviction. {times} compressions "
+        f"evicted {evicted} tokens and gave back {trace.blocks_freed} floors; held at most {most}, at the end {blocks[-1]}."
     )
     return compression.sawtooth(runs, 0, tokens[-1], title), caption
 
