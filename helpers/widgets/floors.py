@@ -47,7 +47,8 @@ def floors_held(trace: Trace, name: str, compressor: Compressor) -> Frame:
         f"Figure: line chart, floors of {BLOCK_SIZE} slots held over tokens read, by {name} with TriAttention at a "
         f"budget of {compressor.budget} rows, every {compressor.interval} tokens, selection {compressor.selection}, "
         f"compaction {'on' if compressor.compact else 'off'}, and dashed without eviction. {times} compressions "
-        f"evicted {evicted} tokens and gave back {trace.blocks_freed} floors; held at most {most}, at the end {blocks[-1]}."
+        f"evicted {evicted} tokens and gave back {trace.blocks_freed} floors; held at most {most}, at the end "
+        f"{blocks[-1]}."
     )
     return compression.sawtooth(runs, 0, tokens[-1], title), caption
 
