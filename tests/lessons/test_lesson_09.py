@@ -229,7 +229,7 @@ def test_an_interval_of_128_fires_twice(smollm2, policy, prose):
 
 def test_without_eviction_a_floor_is_taken_every_sixteen_tokens():
     trace = Trace(1, [[]], tokens_seen=[16, 33], blocks_held=[1, 3])
-    figure, caption = floors.floors_held(trace, "another", Compressor(KeyNorm(), 8, 4))
+    figure, caption = floors.floors_held(trace, "another", Compressor(KeyNorm(), 32, 4))
     [ax] = drawn(figure)
     assert line(ax, "without eviction").tolist() == [[seen, blocks_for(seen, 16)] for seen in range(34)]
     assert "by another with TriAttention" in caption and ax.get_title() == "No floor came back"

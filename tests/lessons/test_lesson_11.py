@@ -94,7 +94,7 @@ def test_llama_cpp_has_the_metrics_of_the_table_and_not_the_old_one():
 def test_a_piece_of_a_prompt_has_512_tokens():
     import xllamacpp
 
-    assert xllamacpp.CommonParams().n_ubatch == 512 and "pieces of 512 tokens (`--ubatch-size`)" in prose()
+    assert xllamacpp.CommonParams().n_ubatch == 512 and "pieces of 512 tokens (`--ubatch-size`)" in lesson_text("08")
     assert xllamacpp.CommonParams().cache_ram_mib == 8192 and not xllamacpp.CommonParams().ctx_shift
 
 
