@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.arithmetic.footprint import KVShape
+from helpers.arithmetic.plan import Plan
+from helpers.arithmetic.plan_report import report
 from helpers.cache import blocks_for
 from helpers.eviction import Compressor, KeyNorm, Policy, TriAttention
 from helpers.eviction.selection import SELECTIONS
@@ -171,10 +172,19 @@ def test_the_picture_of_the_story_gives_back_ten_floors(prose):
     assert "keeps its own 19 rows of 192" in prose and "Ten of twelve" in prose
 
 
-def test_what_the_interval_costs_at_home(prose):
-    per_token = KVShape(64, 8, 128).bytes_per_token()  # of Qwen3-32B
-    assert per_token == 256 * 1024 and 128 * per_token == 32 * 2**20
-    assert "at 256 KiB per token, 128 tokens are 32 MiB" in prose
+def chats(model, **kept):
+    """So many of 32,768 tokens fit on the lesson's card, by the closed form: what is free over what one holds."""
+    plan = Plan(model, "q4_k_m", "RTX 4090", context=32_768, **kept)
+    overhead = max(plan.overhead)
+    free = plan.machine.driver_memory - overhead - plan.weights
+    return int(free // plan.shape.bytes(kept.get("kept", 32_768)))
+
+
+def test_what_a_budget_buys_at_home(prose):
+    assert (chats("Qwen3-14B"), chats("Qwen3-14B", kept=2_176)) == (2, 42) and "Forty-two, instead of two" in prose
+    assert (chats("Qwen3-32B"), chats("Qwen3-32B", kept=2_176)) == (0, 7) and "has room for seven" in prose
+    printed = report(Plan("Qwen3-14B", "q4_k_m", "RTX 4090", context=32_768, sequences=8, kept=2_176))
+    assert "It fits" in printed and "with the TriAttention plug-in of its authors" in printed
 
 
 def test_how_long_a_mean_of_seventeen_places_is(prose):
@@ -183,9 +193,8 @@ def test_how_long_a_mean_of_seventeen_places_is(prose):
         return f"{turned.mean().abs():.2f}"
 
     omega = load_compass().heads[0].omega
-    lengths = [length(math.radians(60)), length(omega[0]), length(omega[-1])]
-    assert (lengths, round(math.degrees(omega[0]))) == (["0.44", "0.12", "0.97"], 57)
-    assert "mean stays 0.44 long" in prose and "leave a mean 0.12 long. The slowest hardly turns: 0.97" in prose
+    assert [length(omega[0]), length(omega[-1]), round(math.degrees(omega[0]))] == ["0.12", "0.97", 57]
+    assert "leave a mean 0.12 long. The slowest hardly turns: 0.97" in prose
 
 
 def test_no_cell_gives_a_prediction_away(prose):

@@ -23,7 +23,7 @@ from helpers.widgets import engine_cells
 from helpers.widgets.living import Garage
 from tests.arithmetic.engine_logs import PAGES
 from tests.arithmetic.engine_options import OPTIONS
-from tests.house.notebooks import NOTEBOOKS, cells, read, source
+from tests.house.notebooks import NOTEBOOKS, cells, lesson_text, read, source
 
 ENGINES = ("llama.cpp", "vLLM", "SGLang", "TensorRT-LLM")
 # Options that the course's own vLLM is started with, and so held by that vLLM.
