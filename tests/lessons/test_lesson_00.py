@@ -7,7 +7,7 @@ import pytest
 
 from helpers.cache import PagedCache
 from helpers.models import grade, make_worksheets, smollm2
-from helpers.records.attention_mass import load_attention_mass
+from helpers.records.attention_mass import PLACES, load_attention_mass
 from helpers.records.garage import load_garage
 from helpers.widgets import lost_value as lost_value_page
 from helpers.widgets.living import Garage, garage_live, live_talk
@@ -42,8 +42,12 @@ def test_how_little_holds_a_floor():
 
 
 def test_a_head_gives_91_percent_of_its_attention_to_a_tenth():
-    share, half_width = load_attention_mass().interval("tenth")
+    mass = load_attention_mass()
+    share, half_width = mass.interval("tenth")
     assert round(100 * share) == 91 and half_width < 0.005 and "91% of it goes to a tenth" in lesson_text("00")
+    places = {name: mass.interval(name)[0] for name in PLACES}
+    assert min(places["first"], places["near"], places["rest"]) > 0.25 and mass.rows["first"] + mass.rows["near"] < 0.03
+    assert "the first few, the newest, and others that change" in lesson_text("00")
 
 
 def test_what_is_said_of_the_sheet():
