@@ -78,6 +78,7 @@ def test_what_is_said_of_the_wall():
     assert round(100 * 0.75 / 24) == 3 and max_tokens(5.25 * GiB, QWEN) / 24_576 == 7 / 8
     driver = f"{find_card('RTX 4090').driver_memory / MiB:,.0f} MiB"
     assert driver == "24,564 MiB" and driver in lesson_text("01")
+    assert round(find_card("L4").driver_memory / GiB, 1) == 22.5 and "that of an L4 22.5 GiB" in lesson_text("01")
 
 
 # --- Figures ---------------------------------------------------------------------------------------------------------
