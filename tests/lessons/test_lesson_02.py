@@ -5,6 +5,7 @@ from matplotlib.colors import to_hex
 
 from helpers.arithmetic import MODELS, GiB, KVShape
 from helpers.arithmetic.catalog import IN_LESSONS
+from helpers.arithmetic.engine_room import llama_cpp_cells
 from helpers.arithmetic.redesign import all_full, unshared
 from helpers.measuring import layer_bytes, state_bytes
 from helpers.models import filled_cache, miniature
@@ -186,6 +187,20 @@ def test_what_is_said_of_who_shares():
     assert llama_2.bytes(1) > llama_70b.bytes(1)
 
 
+def test_the_article_s_43_gb_are_those_of_131_072_tokens():
+    llama_70b = KVShape.from_config(MODELS["Llama-3.1-70B"].config)
+    assert [round(llama_70b.bytes(tokens) / 1e9) for tokens in (128_000, 131_072)] == [42, 43]
+    assert "that is what 131,072 need" in lesson_text("02")
+
+
+def test_the_script_that_made_both_mistakes_counted_twice_the_hidden_size():
+    for name in ("Llama-2-7B", "Qwen3-0.6B", "Qwen3-8B", "Qwen3-32B"):
+        fields = MODELS[name].config
+        asking, hidden = fields["num_attention_heads"], fields["hidden_size"]
+        assert 2 * asking * (hidden // asking) == 2 * hidden
+    assert "it counted twice the hidden size for each layer" in lesson_text("02")
+
+
 def test_the_worst_of_the_eight_has_two_kv_heads():
     grown = load_head_variants()
     worst = min(grown.variants, key=lambda each: each.share_right)
@@ -204,4 +219,10 @@ def test_what_it_means_at_home():
     assert "4.5 GiB of a 24 GB card" in lesson_text("02")
     assert round(KVShape.from_config(gemma).bytes(32_768) / GiB, 1) == 2.9 and "2.9 GiB" in lesson_text("02")
     assert all_full(gemma).bytes(32_768) == 15.5 * GiB > 24e9 / 2
+    aside = [
+        sum(cells.size for cells in llama_cpp_cells(KVShape.from_config(gemma), 32_768, sequences=slots, unified=True))
+        for slots in (1, 4)
+    ]
+    assert [round(size / GiB, 1) for size in aside] == [3.1, 4.3]
+    assert "llama.cpp sets aside 3.1" in lesson_text("02") and "gives each a window: 4.3" in lesson_text("02")
     assert round(62 * GiB / KVShape.from_config(gemma).bytes(131_072)) == 6  # "a sixth of the memory"
