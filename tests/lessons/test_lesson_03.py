@@ -16,7 +16,7 @@ from helpers.arithmetic import (
     max_tokens,
     weights_bytes,
 )
-from helpers.arithmetic.plan import FITS, PERHAPS, TOO_LARGE
+from helpers.arithmetic.plan import FITS, OVERHEAD, PERHAPS, TOO_LARGE
 from helpers.engines.llama_cpp_log import predict_room
 from helpers.models.smollm2 import gguf_path
 from helpers.plots import budget as budget_plots
@@ -139,6 +139,11 @@ def test_the_engine_s_numbers():
     assert SMOLLM2.bytes(8_192) == 180 * MiB and "180.00 MiB" in TEXT
     assert predict_room(SMOLLM2, 8_192, sequences=4).cells == 2_048 and "each gets 2,048" in TEXT
     assert predict_room(SMOLLM2, 4 * 8_192, sequences=4).cells == 8_192
+
+
+def test_a_log_can_exceed_the_band_of_a_plan():
+    assert (0.5 * GiB, 1.5 * GiB) == OVERHEAD and "take a **band**, 0.5 to 1.5 GiB" in TEXT
+    assert 3_976 * MiB > OVERHEAD[1] and "a compute buffer of 3,976 MiB" in TEXT
 
 
 def test_what_the_second_model_says():
