@@ -273,6 +273,12 @@ def test_the_reasoner_s_keys_hardly_tower(prose, course):
     assert f"largest channel is {tower:.1f} times the middle one" in prose
 
 
+def test_turboquant_s_slots_of_qwen3_4b(prose):
+    exact = 2 * 128 * 2  # bytes of a key and a value of 128 numbers
+    times = ", ".join(f"{exact / slot:.1f}" for slot in (196, 136, 120, 104))  # the pull request's column
+    assert f"{times} times fewer bytes a slot" in prose
+
+
 def test_what_nvfp4_saves_with_its_scales(prose):
     assert f"with its scales {1 - KV_LAYOUTS['nvfp4'].bits / KV_LAYOUTS['fp8_e4m3'].bits:.0%}" in prose
 
