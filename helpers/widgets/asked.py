@@ -19,7 +19,7 @@ def two_heads() -> Frame:
     """Queries of one head of SmolLM2 and of one of the reasoner, side by side, each in its strongest quick band."""
     record, alike = load_compass(), load_query_concentration()
     smollm2, reasoner = record.heads
-    all_heads = alike.found["smollm2", "all", "q", 2].mean, alike.found["reasoner", "worksheets", "q", 2].mean
+    all_heads = alike.found["smollm2", "english", "q", 2].mean, alike.found["reasoner", "worksheets", "q", 2].mean
     panels = [
         needles.Cloud(
             _dots(smollm2),

@@ -40,7 +40,11 @@ def compass_scene(
         Text(12, 416, "turned to the future.  Orange, with a square end: the key.", SOFT),
     ]
     shapes += _list(head, token, frame)
-    words = f"{head.name}, layer {head.layer}, head {head.head}: {shapes[0].words}; {told}."
+    quick, slow = (round(frame["products"][band], 1) for band in head.bands)
+    words = (
+        f"{head.name}, layer {head.layer}, head {head.head}: {shapes[0].words}; quick needle {quick:+.1f}, slow needle "
+        f"{slow:+.1f}, {told}."
+    )
     return Scene(WIDTH, HEIGHT, tuple(shapes), words)
 
 
