@@ -71,6 +71,16 @@ def mask_by_place(slots: Slots, n_new: int, window: int | None = None) -> list[l
     return masks
 
 
+def mask_from_the_end(slots: Slots, n_new: int) -> list[list[bool]]:
+    """The same as FlashAttention has it, which is told only how many rows there are: the mask's last corner fits.
+
+    The newest token sees every row, the one before it all but the last row, and so on, whatever stands there.
+    """
+    rows = [place for place, token in enumerate(slots) if token is not None]
+    ends = range(len(rows) - n_new + 1, len(rows) + 1)
+    return [[place in seen for place in range(len(slots))] for seen in (set(rows[:end]) for end in ends)]
+
+
 def broken_habits(slots: Slots, n_new: int, window: int, block_size: int = 8) -> list[str]:
     """What goes wrong for an engine that takes a row's place for its age; an empty list if nothing does.
 

@@ -20,6 +20,7 @@ from helpers.arithmetic.holes import (
     fill_holes,
     mask_by_age,
     mask_by_place,
+    mask_from_the_end,
     slide_forward,
     take_in,
 )
@@ -79,6 +80,25 @@ def test_habits_break_where_a_place_is_no_age():
     assert broken_habits([*range(8), 9, 8, *range(10, 20)], 2, 6) == []  # a swap that none of the five sees
     assert broken_habits([*range(18), 19, 18], 2, 6) == ["mask of a step with several tokens"]
     assert "taking back the newest tokens" in broken_habits([19, *range(19)], 1, 6)
+
+
+def test_a_mask_from_the_end_is_flash_attentions():
+    # The example of its documentation: two queries and five keys, and what the first of them sees of a row with a hole.
+    assert mask_from_the_end([0, 1, 2, 3, 4], n_new=2) == [[True] * 4 + [False], [True] * 5]
+    assert mask_from_the_end([0, None, 4, 2, 3], n_new=2) == [
+        [True, False, True, True, False],
+        [True, False] + [True] * 3,
+    ]
+    rows = [None if token % 5 == 2 else token for token in range(30)]
+    assert mask_from_the_end(rows, n_new=4) == mask_by_age(rows, n_new=4) == mask_by_place(rows, n_new=4)
+
+
+def test_what_the_first_of_ten_sees_of_our_page():
+    slots = into_holes(113, 10, seed=3)
+    first = {slot for slot, seen in zip(slots, mask_from_the_end(slots, 10)[0], strict=True) if seen}
+    right = {slot for slot, seen in zip(slots, mask_by_age(slots, 10)[0], strict=True) if seen}
+    assert len(first) == 98 == len(right) and len(first - right) == len(right - first) == 9
+    assert "Nine newer tokens are among them, and nine old ones are not" in text()
 
 
 def test_sliding_breaks_only_what_gaps_break():
@@ -146,16 +166,20 @@ def test_how_often_the_boy_has_his_name():
     ferry = exercises.ferry_ids(course)
     words = [course.tokenizer.decode([token]) for token in ferry[0].tolist()]
     assert len(words) == 123 and "".join(words[-8:]) == "The boy who holds the rope is called"
-    found = {"age": set(), "place": set()}
+    found = {"age": set(), "place": set(), "end": set()}
     for seed in range(10):
         slots = into_holes(113, 10, seed)
-        for name, mask in (("age", mask_by_age(slots, 10)), ("place", mask_by_place(slots, 10))):
-            if exercises.read_into_holes(course, ferry, slots, mask, count=2) == " Anders":
+        for name, mask in (("age", mask_by_age), ("place", mask_by_place), ("end", mask_from_the_end)):
+            if exercises.read_into_holes(course, ferry, slots, mask(slots, 10), count=2) == " Anders":
                 found[name].add(seed)
     name_lost = {seed for seed in range(10) if not {63, 64} <= set(into_holes(113, 10, seed))}
     assert (len(found["age"]), len(found["place"])) == (6, 3) and found["age"] == set(range(10)) - name_lost
-    assert "finds *Anders* in six; in the other four the name itself was evicted" in text()
-    assert "By place it is found in three" in text() and words[63:65] == [" And", "ers"]
+    assert found["end"] == found["age"]
+    assert "finds *Anders* in six; in the others the name itself was evicted" in text()
+    assert "Counted from the end it is found in the same six, by place in three" in text() and words[63:65] == [
+        " And",
+        "ers",
+    ]
 
 
 # --- Figures ---------------------------------------------------------------------------------------------------------
