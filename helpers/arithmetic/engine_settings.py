@@ -29,6 +29,7 @@ LLAMA_CPP_FORMATS = {
     "q5_0": "q5_0",
     "q4_0": "q4_0",
 }
+STOCK_KERNELS = ("f32", "f16", "bf16", "q8_0", "q4_0")  # pull request 28079 of llama.cpp; f32 is turned into f16
 NO_DRAFTS = "{}'s options for drafts are not listed here."
 
 
@@ -107,7 +108,7 @@ def _llama_cpp(plan: Plan, yarn: Yarn | None) -> str:
     command = _command(
         "llama.cpp (its context is that of all sequences together)", ["llama-server -m MODEL.gguf", *options]
     )
-    return f"{command}\n\n{_two_caches(plan)}"
+    return "\n\n".join([command, *_without_kernel(plan), _two_caches(plan)])
 
 
 def _llama_cpp_drafts(plan: Plan) -> list[str]:
@@ -116,6 +117,17 @@ def _llama_cpp_drafts(plan: Plan) -> list[str]:
     if plan.predicting is not None:
         return ["--spec-type draft-mtp", f"--spec-draft-n-max {plan.draft_tokens}"]
     return ["--spec-type ngram-simple", f"--spec-ngram-simple-size-m {plan.draft_tokens}"]
+
+
+def _without_kernel(plan: Plan) -> list[str]:
+    """A warning where a stock build of llama.cpp runs the plan slowly; Metal has kernels for every format of ours."""
+    name = LLAMA_CPP_FORMATS[plan.kv_format]
+    if name in STOCK_KERNELS or _maker(plan) == "Apple":
+        return []
+    return [
+        f"A stock CUDA or ROCm build of llama.cpp has no attention kernel for {name}, and is slow: build it with "
+        f"`-DGGML_CUDA_FA_QUANTS={name}-{name}`, or store rows as q8_0."
+    ]
 
 
 def _two_caches(plan: Plan) -> str:

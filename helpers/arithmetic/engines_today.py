@@ -92,9 +92,10 @@ FINDINGS = (
             "As the model computes, FP8 or NVFP4. Pages on host or disk can be NVFP4 whatever the card holds.",
             f"{KV_CACHE}; {_COMPRESSION}"),
     Finding("llama.cpp", "formats",
-            "f32, f16, bf16, or 4 to 8 bits in blocks of 32, K and V each its own; a quantized V needs flash "
-            "attention. Since April 2026 quantized rows are turned by a Hadamard matrix.",
-            f"{LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull request 21038"),
+            "f32, f16, bf16, or 4 to 8 bits in blocks of 32, turned by a Hadamard matrix since April 2026. A quantized "
+            "V needs flash attention. Stock CUDA builds have its kernels for f16, bf16, q8_0 and q4_0, K and V alike "
+            "(others: -DGGML_CUDA_FA_QUANTS); Metal's want both alike.",
+            f"{LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull requests 21038, 28079, issues 24485, 25900, 28455"),
     Finding("transformers", "formats",
             "QuantizedCache: 2 or 4 bits by quanto, 1 to 8 by hqq, or fp8. The paged engine stores rows in the model's "
             "own type.",
@@ -116,11 +117,10 @@ FINDINGS = (
     Finding("TensorRT-LLM", "sharing",
             "A tree of blocks, on by default; also the beginning of a block, which is copied.", _KV_SYSTEM),
     Finding("llama.cpp", "sharing",
-            "A slot keeps the rows of its last prompt and reads only what is new; with --cache-reuse chunks further on "
-            "are shifted into place. With sliding windows or a recurrent state it must find a checkpoint "
-            "(--ctx-checkpoints), or it reads all again.",
-            f"{LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull requests 13194 and 15293",
-            "whether sequences that run at once share cells of a unified cache"),
+            "A slot keeps its last prompt's rows; --cache-reuse shifts chunks further on into place. With sliding "
+            "windows or a recurrent state a prompt may only go on; going back takes a checkpoint (--ctx-checkpoints), "
+            "else it reads all again. In a unified cache the n answers to one request share cells.",
+            f"{LLAMA_CPP}; github.com/ggml-org/llama.cpp, pull requests 13194, 15293 and 17775, issue 27616"),
     Finding("transformers", "sharing",
             "Full blocks, by hash, on by default: of prompts, and of answers that come out alike.",
             f"{_PAGED}; {_RUN}"),

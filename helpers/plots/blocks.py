@@ -92,13 +92,13 @@ def _draw_tokens(ax: Axes, floors: Sequence[Floor], corners: Sequence[tuple[int,
 
 
 def used_shares(groups: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """One horizontal bar per way of handing out memory: the share of it that holds a token, and the rest.
+    """One horizontal bar per way of handing out memory: the share of the memory that holds a token, and the rest.
 
     Args:
         groups: by whose figures they are, per way the share that is used, 0 to 1.
         title: what is to be seen.
     """
-    figure, ax = new_axes("share of the memory that is handed out", "", left=0.3)
+    figure, ax = new_axes("share of the memory", "", left=0.3)
     ax.set_position((0.3, 0.14, 0.62, 0.76))
     y, ticks = 0.0, {}
     for whose, shares in groups.items():

@@ -298,6 +298,16 @@ PAGES = (
         "08-26",
         ("drafts", "kv_format"),
     ),
+    PageLine(
+        "Qwen3.8-27B, 16-bit rows",
+        QWEN_27,
+        delta_state(16, 48),
+        {},
+        784,
+        None,
+        PULLS.format("LMCache/LMCache", 5079),
+        "2026-09-12",
+    ),
 )
 
 QWEN_SMALL = text("qwen3_5_text", 32, 16, 4, 4096, head_dim=256, linear_num_value_heads=32, **DELTA)

@@ -143,6 +143,17 @@ def test_an_engine_that_cannot_run_the_plan_gets_the_reason_and_no_command(engin
     assert why in text and "```" not in text and "\n" not in text
 
 
+@pytest.mark.parametrize("kv_format", LLAMA_CPP_FORMATS)
+@pytest.mark.parametrize("card", ["RTX 4090", "RX 7900 XTX", "M4 Max 128GB"])
+def test_a_format_without_a_kernel_in_stock_builds_of_llama_cpp_is_named_beside_the_command(card, kv_format):
+    """CUDA and ROCm builds have none for q5_0 (issue 28455); Metal's kernels want K and V alike, as every plan has."""
+    text = settings(Plan("Qwen3-8B", "q4_0", card, kv_format, 4_096))["llama.cpp"]
+    found = options_of(text)
+    assert found["--cache-type-k"] == found["--cache-type-v"]
+    warned = "no attention kernel for q5_0, and is slow: build it with `-DGGML_CUDA_FA_QUANTS=q5_0-q5_0`" in text
+    assert warned == ("no attention kernel" in text) == (kv_format == "q5_0" and card != "M4 Max 128GB")
+
+
 def test_a_plan_that_does_not_fit_says_so_beside_its_commands():
     plans = [Plan("Qwen3-32B", "q4_k_m", card, f, 32_768) for card in CARDS for f in ("fp16", "q8_0")]
     said = [("It does not fit: with" in report(plan), "It may not fit: if" in report(plan)) for plan in plans]

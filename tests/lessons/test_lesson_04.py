@@ -401,8 +401,8 @@ def test_two_fifths_of_the_weights_take_nine_tenths_of_the_time(prose):
 def test_reading_again(prose):
     agent = Agent(prefix=65_000, per_step=1_500, steps=40)
     assert agent.tokens_read_without_cache // agent.tokens_read_with_cache == 30 and "30 times as much" in prose
-    assert round(65_000 / 74 / 60) == 15  # minutes on the M3 Ultra
-    assert "would take a quarter of an hour" in prose
+    assert [round(131_072 / speed / 60) for speed in (72, 76)] == [30, 29]  # minutes on the M3 Ultra
+    assert "prompts of 128K tokens" in prose and "at 72 to 76 tokens per second: half an hour" in prose
 
 
 def test_cascade_attention(prose):

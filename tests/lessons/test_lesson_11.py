@@ -9,6 +9,7 @@ import pytest
 
 from helpers.arithmetic import MODELS, GiB, KVShape
 from helpers.arithmetic.engine_room import vllm_blocks
+from helpers.arithmetic.engine_settings import STOCK_KERNELS
 from helpers.arithmetic.engines_today import FINDINGS
 from helpers.engines import LlamaCpp
 from helpers.engines.engine import Answer, Figures, KVRoom
@@ -71,6 +72,11 @@ def test_what_the_table_says_without_a_flag():
     assert "in forks only" in rows["rows evicted by score"] and "Nothing merged" in known("SGLang", "compaction")
     assert "8,192 MiB" in rows["old prompts in main memory"] + known("llama.cpp", "offloading")
     assert "named, each has a cache of its own" in next(o.says for o in OPTIONS if o.name == "--parallel")
+    assert "both the same, f16, q8_0 or q4_0" in rows["how rows are stored"]
+    assert {"f16", "q8_0", "q4_0"} < set(STOCK_KERNELS) and "q5_0" not in STOCK_KERNELS
+    assert "f16, bf16, q8_0 and q4_0, K and V alike" in known("llama.cpp", "formats")
+    assert "a prompt may only go on" in rows["a beginning found again"]
+    assert "a prompt may only go on" in known("llama.cpp", "sharing")
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
@@ -104,8 +110,10 @@ def test_groups_of_gemma_and_blocks_of_hybrids():
     assert (shape.count("sliding"), shape.count("full")) == (52, 10)
     assert vllm_blocks(shape, 10 * GiB, 8192).groups == 6 + 1 and "52 sliding layers make six groups" in prose()
     printed = {page.model: page.tokens for page in PAGES}
-    assert "528 tokens for Qwen3.6-35B-A3B and 1,648 for Qwen3.8-27B" in prose()
-    assert (printed["Qwen3.6-35B-A3B"], printed["Qwen3.8-27B"]) == (528, 1648)
+    assert "528 tokens for Qwen3.6-35B-A3B, and for Qwen3.8-27B 784, or 1,648 with 8-bit rows and drafts" in prose()
+    assert (printed["Qwen3.6-35B-A3B"], printed["Qwen3.8-27B, 16-bit rows"], printed["Qwen3.8-27B"]) == (528, 784, 1648)
+    settings = next(page.settings for page in PAGES if page.model == "Qwen3.8-27B")
+    assert settings["kv_format"] == "fp8_e4m3"  # a row of 8 bits, and a state with drafted tokens
 
 
 def test_the_answers_under_the_garage():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.arithmetic import KV_LAYOUTS, MODELS, GiB, KVShape, Plan
-from helpers.arithmetic.engine_settings import INTERVAL, LLAMA_CPP_FORMATS, VLLM_FORMATS
+from helpers.arithmetic.engine_settings import INTERVAL, LLAMA_CPP_FORMATS, STOCK_KERNELS, VLLM_FORMATS
 from helpers.arithmetic.plan_report import report, save
 from helpers.cache import blocks_for
 from helpers.experiments.last_words import text_ids
@@ -441,6 +441,21 @@ def test_the_largest_budget_fits_and_the_next_one_does_not():
 def test_the_answers_about_the_plan_are_what_it_says(prose, words, plan):
     assert words in prose
     assert re.search(r"[\d.]+ [GM]iB", words).group() in plan.verdict
+
+
+def test_the_share_that_vllm_takes_untold_may_be_too_little(prose):
+    plan = Plan("Qwen3-32B", "q4_k_m", "RTX 4090", context=32_768, kept=12_000)
+    least, most = (budget.total / GiB for budget in plan.budgets)
+    taken = 0.92 * plan.machine.driver_memory / GiB
+    assert least < taken < most and f"unless told: {taken:.1f} GiB, and {least:.1f} to {most:.1f} are needed" in prose
+
+
+def test_llama_cpp_has_a_kernel_for_the_pairs_of_the_table_or_it_says_what_to_build(prose):
+    pairs = re.findall(r"--cache-type-k (\w+) --cache-type-v (\w+)([^|]*)", prose)
+    assert [pair[:2] for pair in pairs] == [("q8_0", "q8_0"), ("q8_0", "q4_0")]
+    for k, v, more in pairs:
+        assert (k == v and k in STOCK_KERNELS) or f"`-DGGML_CUDA_FA_QUANTS={k}-{v}`" in more
+    assert "q4_0" in STOCK_KERNELS and "q4_0 for both runs in any of them" in prose
 
 
 def test_the_speeds_in_the_answers_are_the_plan_s(prose):
