@@ -27,6 +27,7 @@ PAGES += [
     "contents/lessons.html",
 ]
 START = "notebooks/00_start_here.html"
+SEEN = """nodes => nodes.filter(node => node.checkVisibility()).map(node => node.outerHTML.slice(0, 160))"""
 OPEN_ALL = "document.querySelectorAll('.guess button[type=button]').forEach((button) => button.click())"
 
 
@@ -173,6 +174,7 @@ def test_the_page_for_nothing_leads_home(html):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_visitor_finds_every_picture_alive_and_axe_nothing(name, visit):
     page = visit(name)
+    assert page.locator("[hidden]").evaluate_all(SEEN) == []
     assert enliven(page) == page.locator(".living-picture.alive").count()
     assert jupyter_words(page) == []
     assert violations(page) == []
@@ -263,7 +265,9 @@ def test_a_printed_page_shows_everything_and_asks_nothing(visit):
     page = visit(START)
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert not page.locator(".guess").first.is_visible()
+    assert page.locator("[hidden], .guess, .skip-to-content").evaluate_all(SEEN) == []
+    unfolded = page.locator("details.hide[open] > .cell_output")
+    assert {node.evaluate("node => getComputedStyle(node).animationName") for node in unfolded.all()} == {"none"}
     assert page.locator(".tag_prediction ~ .cell .output").first.is_visible()
     assert not page.locator(".sidebar-drawer").is_visible()
 
