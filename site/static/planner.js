@@ -27,8 +27,9 @@ function bar(answer) {
 
 function table({ weights, cache, least, most, machine }) {
   const sizes = [weights, cache, `${least} to ${most}`, machine];
-  const body = ["weights", "KV cache", "overhead", "the machine"].map((name, number) => {
-    const swatch = make("span", { className: `swatch part-${number < 3 ? number : "none"}` });
+  const parts = { weights: 0, "KV cache": 1, overhead: "band", "the machine": "line" };
+  const body = Object.entries(parts).map(([name, part], number) => {
+    const swatch = make("span", { className: `swatch part-${part}` });
     return make("tr", {}, make("th", { scope: "row" }, swatch, name), make("td", { textContent: `${sizes[number]} GiB` }));
   });
   return make("table", {}, make("caption", { textContent: "What has to fit, and into what" }), ...body);

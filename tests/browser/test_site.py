@@ -28,6 +28,9 @@ PAGES += [
 ]
 START = "notebooks/00_start_here.html"
 SEEN = """nodes => nodes.filter(node => node.checkVisibility()).map(node => node.outerHTML.slice(0, 160))"""
+# What sticks out of the page on the right; what scrolls by itself may.
+OUTSIDE = """nodes => nodes.filter(node => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 1
+    && !node.closest('svg, pre, .table-wrapper, .cell_output')).map(node => node.outerHTML.slice(0, 160))"""
 OPEN_ALL = "document.querySelectorAll('.guess button[type=button]').forEach((button) => button.click())"
 
 
@@ -199,6 +202,30 @@ def test_dark_is_as_readable(name, visit):
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("name", ["index.html", START, "planner.html", "glossary.html", "docs/engines.html"])
+def test_a_phone_shows_the_whole_width(name, visit):
+    page = visit(name)
+    page.set_viewport_size({"width": 390, "height": 844})
+    enliven(page)
+    if name == "planner.html":
+        page.locator("#planner .verdict").wait_for()
+    assert page.locator("article *").evaluate_all(OUTSIDE) == []
+
+
+@pytest.mark.parametrize("width, drawer", [(1_280, ".toc-drawer"), (390, ".sidebar-drawer")])
+def test_a_list_outside_the_page_comes_in_with_the_focus(width, drawer, visit):
+    page = visit("glossary.html")
+    page.set_viewport_size({"width": width, "height": 844})
+    visit(START)  # a page that has this width from the first: there no list is still on its way out
+    link = page.locator(f"{drawer} a[href]:visible").first
+    page.keyboard.press("Tab")
+    link.focus()
+    page.wait_for_function(
+        "node => node.getBoundingClientRect().left >= 0 && node.getBoundingClientRect().right <= innerWidth",
+        arg=link.element_handle(),
+    )
+
+
 def test_a_guess_opens_what_follows_and_is_kept_in_the_browser(visit):
     page = visit(START)
     result = page.locator(".tag_prediction ~ .cell .output").first
@@ -251,6 +278,22 @@ def test_the_planner_answers_as_python_does(visit):
             "([line, said]) => line.innerText === said", arg=[verdict.element_handle(), f"{plan.verdict}."]
         )
         assert verdict.get_attribute("data-fit") == plan.fit
+
+
+def test_an_answer_that_comes_late_is_not_shown(visit):
+    page, held = visit("planner.html"), []
+    page.locator("#planner .verdict").wait_for()
+    late, last = page.locator("#plan-model option").all_inner_texts()[:2]
+    page.route("**/planner/00.json", lambda route: held.append(route))
+    page.select_option("#plan-model", late)
+    page.select_option("#plan-model", last)
+    page.wait_for_function("model => new URLSearchParams(location.hash.slice(1)).get('model') === model", arg=last)
+    verdict = page.locator("#planner .verdict").inner_text()
+    with page.expect_response("**/planner/00.json") as came:
+        held[0].continue_()
+    came.value.finished()
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert page.locator("#planner .verdict").inner_text() == verdict and f"model={last}" in unquote(page.url)
 
 
 def test_a_page_that_was_read_is_marked(visit):
