@@ -138,6 +138,26 @@ def test_every_living_picture_of_a_lesson_is_on_its_page(html):
     assert set(found) == set(PICTURES)
 
 
+def test_lessons_are_listed_by_their_numbers(html):
+    links = soup(html / "index.html").select('.sidebar-tree a[href^="notebooks/"]')
+    assert len(links) == len([name for name in PAGES if name.startswith("notebooks/")])
+    for link in links:
+        assert link.text.startswith(f"{link['href'].removeprefix('notebooks/')[:2]} "), link.text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_shows_no_raw_table_and_links_no_everyday_word(name, html):
+    page = soup(html / name)
+    assert [text.text[:80] for text in page.select("article p") if text.text.lstrip().startswith("|")] == []
+    assert [link.text for link in page.select("a.term") if link.text == "full"] == []
+
+
+def test_a_lesson_says_that_it_has_run(html):
+    for name in PAGES:
+        if name.startswith("notebooks/"):
+            assert soup(html / name).select_one("article h1 + p em a")["href"].startswith("../index.html"), name
+
+
 def test_links_within_the_site_lead_somewhere(html):
     wrong = []
     for path in html.rglob("*.html"):
