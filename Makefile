@@ -47,7 +47,7 @@ PYTEST := $(BIN)/python -m pytest
 BESIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Living pictures in JupyterLab, whose widgets' manager is another there.
 ALIVE := tests/browser/test_living.py::test_in_jupyterlab_python_counts_and_a_saved_notebook_stands_still
-QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets house
+QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets site house
 NUMBERS := notebooks labs/masters
 NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs lessons machine models)
 # As far from a new processor as one gets: no vector unit, the order of sums that all share, and two threads, which

@@ -18,7 +18,7 @@ import planner_answers
 from address import REPO, published
 from glossary import write_glossary
 
-from helpers.teaching.course_map import course_map
+from helpers.teaching.course_map import Lesson, course_map
 from helpers.widgets.living import PICTURES
 from helpers.widgets.living.page import still_parts
 
@@ -67,9 +67,18 @@ def write_pages(source: Path) -> None:
     for picture in (REPO / "notebooks").glob("*.png"):
         shutil.copy(picture, source / "notebooks")
     for folder, pages in (("lessons", lessons), ("labs", labs)):
-        tree = "\n".join(f"../{page.relative_to(REPO).with_suffix('')}" for page in pages)
+        tree = "\n".join(_entry(page) for page in pages)
         index = source / "contents" / f"{folder}.md"
         index.write_text(index.read_text("utf-8").replace("PAGES", tree), "utf-8")
+
+
+def _entry(path: Path) -> str:
+    """A page's line in the list of all; a lesson's has its number, by which other pages call it."""
+    target = f"../{path.relative_to(REPO).with_suffix('')}"
+    if path.parent.name != "notebooks":
+        return target
+    lesson = Lesson.read(path)
+    return f"{lesson.number} {lesson.title}{': ' * bool(lesson.subject)}{lesson.subject} <{target}>"
 
 
 def write_front_page(source: Path) -> None:

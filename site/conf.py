@@ -24,6 +24,7 @@ myst_heading_anchors = 3
 myst_heading_slug_func = "notebook_pages.jupyter_anchor"
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "gfm"  # what a cell prints may be a table
 nb_mime_priority_overrides = [("html", "image/svg+xml", 5), ("html", "image/png", 6)]
 root_doc = "index"
 suppress_warnings = ["misc.highlighting_failure", "mystnb.unknown_mime_type"]

@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 LESSON = REPO / "notebooks" / "00_start_here.ipynb"
 ROW = re.compile(r"^\| (?!word |---)(.+?) \| (.+) \|$", re.MULTILINE)
 PAGE = "glossary"
+EVERYDAY = {"full"}  # of layers a term; of a garage, a pool or a page it is not
 SKIP = (nodes.title, nodes.reference, nodes.literal, nodes.raw, nodes.caption, nodes.table)
 
 
@@ -39,6 +40,7 @@ def link_terms(app: Sphinx, document: nodes.document, name: str) -> None:
     if name == PAGE or app.builder.format != "html":
         return
     targets = {word.strip("`* "): anchor(words) for words in entries() for word in words.split(", ")}
+    targets = {word: target for word, target in targets.items() if word not in EVERYDAY}
     pattern = re.compile(rf"\b({'|'.join(sorted(map(re.escape, targets), key=len, reverse=True))})s?\b")
     seen: set[str] = set()
     for paragraph in document.findall(nodes.paragraph):

@@ -21,6 +21,11 @@ from helpers.widgets.living import PICTURES
 from helpers.widgets.living.picture import NOTE
 
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+HEADING = re.compile(r"\A# .+\n")
+RAN = (
+    "\n*All cells here have run already. Pictures turn, and guesses are kept in this browser; to run a cell yourself, "
+    "[install the course](../index.md).*\n"
+)
 NAMES = {getattr(make, "__name__", name): name for name, make in PICTURES.items()}
 
 
@@ -33,6 +38,8 @@ def page(path: Path, known: set[Path]) -> str:
         elif cell.cell_type == "code":
             fold(cell)
             cell.outputs = enliven(cell.get("outputs", []))
+    if path.parent.name == "notebooks":
+        notebook.cells[0].source = HEADING.sub(lambda title: title[0] + RAN, notebook.cells[0].source, count=1)
     return nbformat.writes(notebook)
 
 

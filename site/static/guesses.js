@@ -1,22 +1,8 @@
 // What a reader guessed and read, kept in this browser alone. What follows a question stays shut until there is a guess,
 // or the reader asks to see it without one.
-const KEY = "kv-memory-course";
-const read = () => {
-  try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? { guesses: {}, pages: [] };
-  } catch {
-    return { guesses: {}, pages: [] }; // a browser that keeps nothing
-  }
-};
-const keep = (change) => {
-  const now = read();
-  change(now);
-  try {
-    localStorage.setItem(KEY, JSON.stringify(now));
-  } catch {
-    // nothing is kept, and the page works all the same
-  }
-};
+import { notes } from "./kept.js";
+
+const kept = notes();
 const page = location.pathname.split("/").at(-1);
 
 function make(name, attributes, ...children) {
@@ -37,10 +23,10 @@ function following(cell) {
 
 function ask(cell, number) {
   const key = `${page} ${number}`;
-  const kept = read().guesses[key];
+  const before = kept.guess(key);
   const parts = following(cell);
   const name = `guess-${number}`;
-  const field = make("input", { id: name, type: "text", inputMode: "decimal", value: kept ?? "", autocomplete: "off" });
+  const field = make("input", { id: name, type: "text", inputMode: "decimal", value: before ?? "", autocomplete: "off" });
   const said = make("p", { className: "said" });
   said.setAttribute("role", "status");
   const show = make("button", { type: "button", textContent: "Show it without a guess" });
@@ -58,13 +44,13 @@ function ask(cell, number) {
     event.preventDefault();
     const guess = field.value.trim();
     if (!guess) return field.focus();
-    keep((now) => (now.guesses[key] ??= guess)); // the first guess counts
-    open(guess);
+    kept.keepGuess(key, guess);
+    open(kept.guess(key) ?? guess);
   });
   show.addEventListener("click", () => open());
   for (const part of parts) part.hidden = true;
   cell.append(form);
-  if (kept) open(kept);
+  if (before) open(before);
   addEventListener("beforeprint", () => open());
   return parts;
 }
@@ -76,7 +62,7 @@ if (target && closed.some((part) => part.contains(target))) for (const part of c
 // A page counts as read once its end was seen.
 function mark() {
   for (const link of document.querySelectorAll(".sidebar-tree a[href], .toctree-wrapper a[href]")) {
-    const done = read().pages.includes(link.pathname.split("/").at(-1));
+    const done = kept.wasRead(link.pathname.split("/").at(-1));
     link.classList.toggle("read", done);
     if (done && !link.querySelector(".tick")) link.append(make("span", { className: "tick", textContent: " ✓", title: "read" }));
   }
@@ -86,7 +72,7 @@ if (end && page)
   new IntersectionObserver(([{ isIntersecting }], seen) => {
     if (!isIntersecting || !scrollY) return;
     seen.disconnect();
-    keep((now) => now.pages.includes(page) || now.pages.push(page));
+    kept.keepRead(page);
     mark();
   }).observe(end);
 mark();

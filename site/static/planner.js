@@ -1,4 +1,6 @@
 // The planner's page: it looks up what Python has computed, and draws it. No formula stands here.
+import { addressOf, answerTo, firstChoice, widths } from "./planner_look_up.js";
+
 const place = document.getElementById("planner");
 const LABELS = { model: "Model", card: "Machine", weights: "Weights in", cache: "Cache in", context: "Tokens of context" };
 
@@ -8,26 +10,26 @@ function make(name, attributes, ...children) {
   return element;
 }
 
-function bar([, weights, cache, least, most, machine]) {
-  const sizes = [weights, cache, least, most - least];
-  const scale = Math.max(machine, weights + cache + most) / 100;
+function bar(answer) {
+  const { parts, limit } = widths(answer);
   const row = make("div", { className: "bar" });
-  for (const [number, size] of sizes.entries()) {
+  for (const [number, width] of parts.entries()) {
     const part = make("span", { className: `part part-${number}` });
-    part.style.width = `${size / scale}%`;
+    part.style.width = `${width}%`;
     row.append(part);
   }
   const line = make("span", { className: "limit" });
-  line.style.left = `${machine / scale}%`;
+  line.style.left = `${limit}%`;
   row.append(line);
   row.setAttribute("aria-hidden", "true"); // the table below says the same
   return row;
 }
 
-function table([, weights, cache, least, most, machine]) {
+function table({ weights, cache, least, most, machine }) {
   const sizes = [weights, cache, `${least} to ${most}`, machine];
-  const body = ["weights", "KV cache", "overhead", "the machine"].map((name, number) => {
-    const swatch = make("span", { className: `swatch part-${number < 3 ? number : "none"}` });
+  const parts = { weights: 0, "KV cache": 1, overhead: "band", "the machine": "line" };
+  const body = Object.entries(parts).map(([name, part], number) => {
+    const swatch = make("span", { className: `swatch part-${part}` });
     return make("tr", {}, make("th", { scope: "row" }, swatch, name), make("td", { textContent: `${sizes[number]} GiB` }));
   });
   return make("table", {}, make("caption", { textContent: "What has to fit, and into what" }), ...body);
@@ -37,7 +39,7 @@ async function start() {
   const folder = new URL(`${place.dataset.answers}/`, location.href);
   const load = (file) => fetch(new URL(file, folder)).then((answer) => answer.json());
   const { choices, first, files, words } = await load("index.json");
-  const asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const chosen = firstChoice(location.hash, choices, first);
   const fields = {};
   const form = make("form", { className: "choices" });
   for (const [name, values] of Object.entries(choices)) {
@@ -46,23 +48,29 @@ async function start() {
       const text = typeof value === "number" ? value.toLocaleString("en") : value;
       select.append(make("option", { value, textContent: text }));
     }
-    select.value = values.map(String).includes(asked[name]) ? asked[name] : first[name];
+    select.value = chosen[name];
     fields[name] = select;
     form.append(make("label", { htmlFor: select.id, textContent: LABELS[name] }), select);
   }
   const verdict = make("p", { className: "verdict" });
   verdict.setAttribute("role", "status");
   const shown = make("div", {});
-  const update = async () => {
-    const { model, card, weights, cache, context } = fields;
-    const answers = await load(files[model.value]);
-    const answer = answers[[card, weights, cache, context].map((field) => field.value).join(",")];
-    verdict.textContent = `${answer[6]}.`;
-    verdict.dataset.fit = words[answer[0]];
+  const now = () => Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.value]));
+  const look = async () => {
+    const choice = now();
+    const answers = await load(files[choice.model]);
+    if (now().model !== choice.model) return; // another model was chosen while this one's answers came
+    const answer = answerTo(answers, now());
+    verdict.textContent = `${answer.verdict}.`;
+    verdict.dataset.fit = words[answer.fit];
     shown.replaceChildren(bar(answer), table(answer));
-    const chosen = Object.entries(fields).map(([name, field]) => [name, field.value]);
-    history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+    history.replaceState(null, "", addressOf(now()));
   };
+  const update = () =>
+    look().catch(() => {
+      verdict.textContent = "This answer could not be loaded.";
+      shown.replaceChildren();
+    });
   form.addEventListener("change", update);
   place.replaceChildren(form, verdict, shown);
   await update();

@@ -27,6 +27,10 @@ PAGES += [
     "contents/lessons.html",
 ]
 START = "notebooks/00_start_here.html"
+SEEN = """nodes => nodes.filter(node => node.checkVisibility()).map(node => node.outerHTML.slice(0, 160))"""
+# What sticks out of the page on the right; what scrolls by itself may.
+OUTSIDE = """nodes => nodes.filter(node => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 1
+    && !node.closest('svg, pre, .table-wrapper, .cell_output')).map(node => node.outerHTML.slice(0, 160))"""
 OPEN_ALL = "document.querySelectorAll('.guess button[type=button]').forEach((button) => button.click())"
 
 
@@ -134,6 +138,26 @@ def test_every_living_picture_of_a_lesson_is_on_its_page(html):
     assert set(found) == set(PICTURES)
 
 
+def test_lessons_are_listed_by_their_numbers(html):
+    links = soup(html / "index.html").select('.sidebar-tree a[href^="notebooks/"]')
+    assert len(links) == len([name for name in PAGES if name.startswith("notebooks/")])
+    for link in links:
+        assert link.text.startswith(f"{link['href'].removeprefix('notebooks/')[:2]} "), link.text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_shows_no_raw_table_and_links_no_everyday_word(name, html):
+    page = soup(html / name)
+    assert [text.text[:80] for text in page.select("article p") if text.text.lstrip().startswith("|")] == []
+    assert [link.text for link in page.select("a.term") if link.text == "full"] == []
+
+
+def test_a_lesson_says_that_it_has_run(html):
+    for name in PAGES:
+        if name.startswith("notebooks/"):
+            assert soup(html / name).select_one("article h1 + p em a")["href"].startswith("../index.html"), name
+
+
 def test_links_within_the_site_lead_somewhere(html):
     wrong = []
     for path in html.rglob("*.html"):
@@ -173,6 +197,7 @@ def test_the_page_for_nothing_leads_home(html):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_visitor_finds_every_picture_alive_and_axe_nothing(name, visit):
     page = visit(name)
+    assert page.locator("[hidden]").evaluate_all(SEEN) == []
     assert enliven(page) == page.locator(".living-picture.alive").count()
     assert jupyter_words(page) == []
     assert violations(page) == []
@@ -195,6 +220,30 @@ def test_dark_is_as_readable(name, visit):
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     enliven(page)
     assert violations(page) == []
+
+
+@pytest.mark.parametrize("name", ["index.html", START, "planner.html", "glossary.html", "docs/engines.html"])
+def test_a_phone_shows_the_whole_width(name, visit):
+    page = visit(name)
+    page.set_viewport_size({"width": 390, "height": 844})
+    enliven(page)
+    if name == "planner.html":
+        page.locator("#planner .verdict").wait_for()
+    assert page.locator("article *").evaluate_all(OUTSIDE) == []
+
+
+@pytest.mark.parametrize("width, drawer", [(1_280, ".toc-drawer"), (390, ".sidebar-drawer")])
+def test_a_list_outside_the_page_comes_in_with_the_focus(width, drawer, visit):
+    page = visit("glossary.html")
+    page.set_viewport_size({"width": width, "height": 844})
+    visit(START)  # a page that has this width from the first: there no list is still on its way out
+    link = page.locator(f"{drawer} a[href]:visible").first
+    page.keyboard.press("Tab")
+    link.focus()
+    page.wait_for_function(
+        "node => node.getBoundingClientRect().left >= 0 && node.getBoundingClientRect().right <= innerWidth",
+        arg=link.element_handle(),
+    )
 
 
 def test_a_guess_opens_what_follows_and_is_kept_in_the_browser(visit):
@@ -251,6 +300,22 @@ def test_the_planner_answers_as_python_does(visit):
         assert verdict.get_attribute("data-fit") == plan.fit
 
 
+def test_an_answer_that_comes_late_is_not_shown(visit):
+    page, held = visit("planner.html"), []
+    page.locator("#planner .verdict").wait_for()
+    late, last = page.locator("#plan-model option").all_inner_texts()[:2]
+    page.route("**/planner/00.json", lambda route: held.append(route))
+    page.select_option("#plan-model", late)
+    page.select_option("#plan-model", last)
+    page.wait_for_function("model => new URLSearchParams(location.hash.slice(1)).get('model') === model", arg=last)
+    verdict = page.locator("#planner .verdict").inner_text()
+    with page.expect_response("**/planner/00.json") as came:
+        held[0].continue_()
+    came.value.finished()
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert page.locator("#planner .verdict").inner_text() == verdict and f"model={last}" in unquote(page.url)
+
+
 def test_a_page_that_was_read_is_marked(visit):
     page = visit("glossary.html")
     page.mouse.wheel(0, 20_000)
@@ -263,7 +328,9 @@ def test_a_printed_page_shows_everything_and_asks_nothing(visit):
     page = visit(START)
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert not page.locator(".guess").first.is_visible()
+    assert page.locator("[hidden], .guess, .skip-to-content").evaluate_all(SEEN) == []
+    unfolded = page.locator("details.hide[open] > .cell_output")
+    assert {node.evaluate("node => getComputedStyle(node).animationName") for node in unfolded.all()} == {"none"}
     assert page.locator(".tag_prediction ~ .cell .output").first.is_visible()
     assert not page.locator(".sidebar-drawer").is_visible()
 

@@ -1,4 +1,4 @@
-"""The pictures' JavaScript: Node's tests, the linter, and what joining files to one module asks of them."""
+"""The JavaScript of pictures and site: Node's tests, the linter, and what joining files to one module asks of them."""
 
 import re
 import subprocess
@@ -9,18 +9,19 @@ import pytest
 
 from helpers.widgets import living
 from helpers.widgets.living.picture import join_modules
+from tests.house.notebooks import REPO
 from tests.widgets.living.node import run_node
 
 FOLDER = Path(living.__file__).parent
-FILES = sorted(FOLDER.glob("*.js"))
-TESTS = sorted(Path(__file__).parent.glob("*.test.js"))
+SITE = REPO / "site" / "static"
+TESTS = sorted([*Path(__file__).parent.glob("*.test.js"), *(REPO / "tests" / "site").glob("*.test.js")])
 BIN = Path(sys.executable).parent
 TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
 LONGEST = 600  # lines of a picture's module without the shared parts and its style sheet
 
 
 def test_the_linter_finds_nothing():
-    done = subprocess.run([BIN / "oxlint", "--deny-warnings", FOLDER, *TESTS], capture_output=True, text=True)
+    done = subprocess.run([BIN / "oxlint", "--deny-warnings", FOLDER, SITE, *TESTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
