@@ -7,7 +7,7 @@
 # make lab-vllm   lab 7, with vLLM in an environment of its own            make test-vllm     runs that lab on it
 # make lab-kvpress  lab 8, with NVIDIA's KVPress in one of its own         make test-kvpress  runs that lab on it
 # make test-processors  runs what has numbers as on another processor
-# make test-oldest  every lesson, a control and a living picture, under the oldest versions that pyproject.toml allows
+# make test-oldest  every lesson, a control, a living picture and Colab's cell, under the oldest versions allowed
 # make wheelhouse everything to install, in one folder; then, without a network: make lab WHEELHOUSE=FOLDER
 PYTHON ?= python3
 ARGS ?=
@@ -117,7 +117,7 @@ test-hub: .venv/test.done .venv/hub.done
 	LEARNERS=$(LEARNERS) $(PYTEST) labs/workshop $(ARGS)
 
 test-oldest: .venv-oldest/test.done
-	$(call OLDEST,$(PYTEST) $(BESIDE)) notebooks tests/browser/test_oldest.py $(ALIVE) $(ARGS)
+	$(call OLDEST,$(PYTEST) $(BESIDE)) notebooks tests/labs/test_on_colab.py tests/browser/test_oldest.py $(ALIVE) $(ARGS)
 
 # A torch that lies in the folder before is taken: PyTorch's CPU build, where the ordinary one would bring CUDA along.
 wheelhouse: .venv/hub.done

@@ -1,7 +1,7 @@
 """Where the course is published: it stands in pyproject.toml's URLs, and nowhere else.
 
-Badges, CITATION.cff and the site have it from there; ``python site/address.py`` writes it into the files that cannot
-read. Until somebody publishes, it is a placeholder.
+Badges, CITATION.cff, the site, and the cell of lesson 00 that brings the course to Colab have it from there;
+``python site/address.py`` writes it into the files that cannot read. Until somebody publishes, it is a placeholder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 REPO = Path(__file__).resolve().parents[1]
 BADGES = re.compile(r"(?<=<!-- badges -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+FETCHED = re.compile(r'(?<=address = \\")[^"\\]*')  # in lesson 00, as JSON has it
 CITED = re.compile(r"^(repository-code|url): .*$", re.MULTILINE)
 FIRST = "notebooks/00_start_here.ipynb"
 
@@ -48,13 +49,14 @@ def badges() -> str:
 
 
 def renewed() -> dict[Path, str]:
-    """README and CITATION.cff as they must be for the addresses of now."""
+    """README, CITATION.cff and lesson 00 as they must be for the addresses of now."""
     site, repository, _ = published()
-    readme, citation = REPO / "README.md", REPO / "CITATION.cff"
+    readme, citation, first = REPO / "README.md", REPO / "CITATION.cff", REPO / FIRST
     said = {"repository-code": repository, "url": site}
     return {
         readme: BADGES.sub(lambda _: badges(), readme.read_text("utf-8")),
         citation: CITED.sub(lambda found: f"{found[1]}: {said[found[1]]}", citation.read_text("utf-8")),
+        first: FETCHED.sub(lambda _: repository, first.read_text("utf-8")),
     }
 
 

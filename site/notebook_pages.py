@@ -32,6 +32,7 @@ NAMES = {getattr(make, "__name__", name): name for name, make in PICTURES.items(
 def page(path: Path, known: set[Path]) -> str:
     """The page of a notebook, as JSON; ``known`` are the project's files that are pages too."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = lead_on(cell.source, path, known)

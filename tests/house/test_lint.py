@@ -285,6 +285,12 @@ BROKEN = [
     (lint_code.no_network, add("answer", "# http://example.org"), "in code: http://example.org"),
     (lint_code.no_network, add("answer", "get('ftp://example.org')"), "in code: ftp://example.org"),
     (lint_code.no_network, add("answer", "connect('10.0.0.1', 80)"), "in code: 10.0.0.1"),
+    (lint_code.no_network, add("answer", f"get('{lint_code.COURSE_ADDRESS}')"), lint_code.COURSE_ADDRESS),
+    (
+        lint_code.no_network,
+        both(tag("setup", "colab"), add("setup", "get('https://example.org')")),
+        "in code: https://example.org",
+    ),
     (lint_prose.no_links_to_this_machine, add("closing", "[lab](http://localhost:8888/lab)"), "link to localhost"),
     (lint_prose.no_links_to_this_machine, add("closing", "Open http://127.0.0.1:8888 now."), "link to localhost"),
     (
@@ -413,6 +419,12 @@ def test_every_rule_is_broken_once():
     assert {rule for rule, _, _ in BROKEN} == {*RULES, links_resolve}
 
 
+def fetch_the_course(notebook):
+    lines = "\n".join(["# Colab's"] * 7 + [f"get('{lint_code.COURSE_ADDRESS}')"])
+    notebook.cells.insert(1, code(lines, tags=["colab"]))
+    renumber(notebook)
+
+
 def split_opening(notebook):
     title, promise = OPENING.split("\n\n", 1)
     notebook.cells[0] = words(title)
@@ -420,6 +432,7 @@ def split_opening(notebook):
 
 
 GOOD_TWINS = {
+    "a cell for Colab": fetch_the_course,
     "a server of its own": add("answer", "get('http://127.0.0.1:8000')"),
     "an address that is no link": add("closing", "It prints `http://localhost:8888/lab`."),
     "an outside link": add("closing", "See [the paper](https://example.org/paper#page=2) and <mailto:a@example.org>."),

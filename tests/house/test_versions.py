@@ -1,9 +1,13 @@
 """Versions are said in three files, and these agree; what is imported is declared."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 CODE = sorted((ROOT / "helpers").rglob("*.py"))
 ELSEWHERE = {"kvpress_child.py"}  # run by the Python of another environment, which has pins of its own
 
@@ -72,8 +77,35 @@ def test_torch_has_no_upper_bound_and_transformers_stays_below_6():
 
 def test_conda_s_file_installs_the_same_package_under_the_same_pins(environment):
     [pip] = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert sorted(pip) == ["-c constraints.txt", "-e .[test]"]
+    assert sorted(pip) == [f"--extra-index-url {CPU_BUILDS}", "-c constraints.txt", "-e ."]
     assert environment["name"] == PROJECT["project"]["name"]
+
+
+def fake_torch(folder, version):
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"torch-{version}-py3-none-any.whl", "w") as wheel:
+        about = f"torch-{version}.dist-info"
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+
+
+@pytest.mark.parametrize("builds", [["", "+cpu"], ["+cpu", ""], [""]], ids=["after", "before", "where there is one"])
+def test_pip_takes_the_build_for_processors_under_the_pin(builds, tmp_path):
+    """Binder and the dev container rely on it, since they have no CUDA; a Mac has one build."""
+    folders = [tmp_path / f"index {number}" for number in range(len(builds))]
+    for folder, build in zip(folders, builds, strict=True):
+        fake_torch(folder, f"{pins()['torch']}{build}")
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-index", "torch"]
+    command += ["--constraint", ROOT / "constraints.txt", *(word for one in folders for word in ("--find-links", one))]
+    known = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
+    done = subprocess.run(command, env=known | {"PIP_CONFIG_FILE": os.devnull}, capture_output=True, text=True)
+    assert f"Would install torch-{pins()['torch']}{max(builds)}\n" in done.stdout, done.stderr
+
+
+def test_the_dev_container_asks_the_same_index_for_torch():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["containerEnv"] == {"PIP_EXTRA_INDEX_URL": CPU_BUILDS}
 
 
 def test_conda_s_file_asks_for_one_python_of_the_course_s(environment):
