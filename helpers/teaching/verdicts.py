@@ -204,7 +204,7 @@ def _(smallest: int, largest: int, process: int) -> Verdict:
     moved = (
         f"one engine's compute buffer alone goes from {smallest / MiB:.0f} to {largest / MiB:.0f} MiB, by its settings"
     )
-    why = f"{moved}; a notebook holds {process / GiB:.2f} GiB; calculators assume 0.5 to 1.5"
+    why = f"{moved}; a notebook holds {process / GiB:.2f} GiB; calculators assume 0.2 to 1.5 GB"
     return (HOLDS if fixed else OPEN), why
 
 
@@ -230,7 +230,13 @@ def _(bits: float, right_7_values: float, right_3_values: float) -> Verdict:
     return OPEN, f"usual they are, and take {bits:.2f} bits with their scales; {ours}; {field}"
 
 
-@claim("B6", "Q8_0 halves the cache at negligible cost, Q4_0 quarters it.", REASONER, SMOLLM2, ENGINE)
+@claim(
+    "B6",
+    "Q8_0 halves the cache at negligible cost; Q4_0 quarters it, at a cost that depends on the task.",
+    REASONER,
+    SMOLLM2,
+    ENGINE,
+)
 def _(ratio_q8_0: float, ratio_q4_0: float, right: dict[str, float], lost: dict[str, list[float]]) -> Verdict:
     exact = ratio_q8_0 == 2 and ratio_q4_0 == 4
     mean, half = lost["q8_0"]
@@ -293,13 +299,14 @@ def _(ceilings: list[float], minutes: float) -> Verdict:
     return _verdict(10 <= low <= 12 and minutes > 2, in_part=True), why
 
 
-@claim("B14", "NVFP4 needs the newest NVIDIA cards, and AMD's RDNA has no FP8.", SOURCE)
+@claim("B14", "NVFP4 is tied to certain cards, and AMD's RDNA has no FP8.", SOURCE)
 def _(nvfp4: dict[str, int], nvidia_without: dict[str, int], rdna_fp8: dict[str, bool]) -> Verdict:
     newest = min(nvfp4.values()) > max(nvidia_without.values())
     names = {has: [name for name in rdna_fp8 if rdna_fp8[name] == has] for has in (True, False)}
     why = (
         f"to multiply NVFP4: {', '.join(nvfp4)}, NVIDIA's from {min(nvfp4.values())} on; FP8: "
-        f"{', '.join(names[True]) or 'no RDNA'} yes, {', '.join(names[False]) or 'no RDNA'} no; any card can store both"
+        f"{', '.join(names[True]) or 'no RDNA'} yes, {', '.join(names[False]) or 'no RDNA'} no; to store them takes "
+        f"a kernel alone"
     )
     return _verdict(newest and not names[True], newest or not names[True]), why
 

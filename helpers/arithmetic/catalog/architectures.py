@@ -7,7 +7,7 @@ from helpers.arithmetic.catalog.units import LOOKED_UP
 
 @dataclass(frozen=True)
 class Architecture:
-    """A generation of graphics cards. Whatever it multiplies, it can store any format.
+    """A generation of graphics cards. What it cannot multiply it can still store, if an engine has a kernel for that.
 
     Attributes:
         name: as its maker calls it.

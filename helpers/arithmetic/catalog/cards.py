@@ -50,12 +50,12 @@ class Card:
 
     @property
     def fp8(self) -> bool:
-        """True when the matrix units multiply FP8 numbers. Any card can store them."""
+        """True when the matrix units multiply FP8 numbers. To store them takes no such unit, only a kernel."""
         return ARCHITECTURES[self.architecture].fp8
 
     @property
     def nvfp4(self) -> bool:
-        """True when the matrix units multiply NVFP4 numbers. Any card can store them."""
+        """True when the matrix units multiply NVFP4 numbers. To store them takes no such unit, only a kernel."""
         return ARCHITECTURES[self.architecture].nvfp4
 
     @property
