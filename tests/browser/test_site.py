@@ -111,6 +111,10 @@ def test_every_lesson_and_lab_is_a_page(html):
     assert [name for name in PAGES if not (html / name).is_file()] == []
 
 
+def test_what_only_colab_needs_is_on_no_page(html):
+    assert "google.colab" not in (html / START).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_light_and_loads_from_nowhere_else(name, html):
     page = soup(html / name)
