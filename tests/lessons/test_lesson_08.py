@@ -98,7 +98,7 @@ def test_what_the_first_of_ten_sees_of_our_page():
     first = {slot for slot, seen in zip(slots, mask_from_the_end(slots, 10)[0], strict=True) if seen}
     right = {slot for slot, seen in zip(slots, mask_by_age(slots, 10)[0], strict=True) if seen}
     assert len(first) == 98 == len(right) and len(first - right) == len(right - first) == 9
-    assert "Nine newer tokens are among them, and nine old ones are not" in text()
+    assert "nine tokens newer than itself, and nine older ones it misses" in text()
 
 
 def test_sliding_breaks_only_what_gaps_break():
@@ -340,7 +340,7 @@ def test_where_attention_goes():
     shares = {name: found.interval(name)[0] for name in found.heads}
     five = [share for layer in found.heads["five"] for share in layer]
     assert 0.6 < shares["five"] < 2 / 3 and "nearly two thirds of the attention" in text()
-    assert 0.23 < sum(share < 0.5 for share in five) / len(five) < 0.27 and "every fourth head" in text()
+    assert 0.23 < sum(share < 0.5 for share in five) / len(five) < 0.27 and "a quarter of the heads" in text()
     assert sum(found.heads["five"][0]) / 9 < 0.15 and "in layer 0 attention is spread thin" in text()
     both, rows = shares["first"] + shares["near"], found.rows["first"] + found.rows["near"]
     assert (f"{both:.0%}", f"{1 - both:.0%}", f"{rows:.0%}") == ("59%", "41%", "3%")

@@ -115,9 +115,12 @@ export function emptyHere({ rows, layer, layers_holding: holding }) {
 
 /** A sentence or two from a frame's figures: how much went, how much came back, and why. */
 export function sentence({ seen, rows_evicted: gone, rows_in_all: all, floors, floors_back: back, bytes_held: held, tables, car_bytes: car }, compact) {
-  const floor = (n) => `${n} ${n === 1 ? "floor" : "floors"}`, shared = (tables[1] ?? []).filter((block) => tables[0].includes(block)).length;
-  const two = shared ? ` A second conversation shares ${floor(shared)}.` : "";
-  if (!gone) return `${seen} tokens on ${floor(floors)}, ${mebibytes(held)} held. ${car ? `A car weighs ${car} bytes.` : "Nobody leaves while the model writes."}${two}`;
+  const floor = (n) => `${n} ${n === 1 ? "floor" : "floors"}`;
+  if (!gone && tables.length > 1) {
+    const shared = tables[1].filter((block) => tables[0].includes(block)).length, inAll = new Set(tables.flat()).size;
+    return `${seen} tokens on ${floor(floors)}. A second conversation shares ${shared} of them: ${floor(inAll)} in all, ${mebibytes(held)} held.`;
+  }
+  if (!gone) return `${seen} tokens on ${floor(floors)}, ${mebibytes(held)} held. ${car ? `A car weighs ${car} bytes.` : "Nobody leaves while the model writes."}`;
   const start = `${percent(gone / all)} of the rows evicted, ${back} of ${floor(floors)} given back: `, open = tables[0].length;
   if (tables.length > 1) return `${start}what a second conversation still reads stays.`;
   if (compact) return `${start}the rows that are left slid together.`;

@@ -24,12 +24,14 @@ SIGNS = {"<|im_start|>": "▸", "<|im_end|>": ""}
 def sentence(frame: dict[str, Any], compact: bool) -> str:
     """How much went, how much came back, and why; the same words as the picture's own (``garage_frame.js``)."""
     seen, floors, gone, tables = frame["seen"], frame["floors"], frame["rows_evicted"], frame["tables"]
-    shared = sum(block in tables[0] for block in tables[-1]) if len(tables) > 1 else 0
     if not gone:
-        two = f" A second conversation shares {_floors(shared)}." if shared else ""
-        held = f"{seen} tokens on {_floors(floors)}, {_mebibytes(frame['bytes_held'])} held."
+        held = f"{_mebibytes(frame['bytes_held'])} held."
+        if len(tables) > 1:
+            shared, in_all = set(tables[0]) & set(tables[1]), set(tables[0]) | set(tables[1])
+            two = f"A second conversation shares {len(shared)} of them: {_floors(len(in_all))} in all, {held}"
+            return f"{seen} tokens on {_floors(floors)}. {two}"
         car = f"A car weighs {frame['car_bytes']} bytes." if "car_bytes" in frame else ""
-        return f"{held} {car or 'Nobody leaves while the model writes.'}{two}"
+        return f"{seen} tokens on {_floors(floors)}, {held} {car or 'Nobody leaves while the model writes.'}"
     share, left = _percent(gone / frame["rows_in_all"]), len(tables[0])
     start = f"{share} of the rows evicted, {frame['floors_back']} of {_floors(floors)} given back: "
     if len(tables) > 1:

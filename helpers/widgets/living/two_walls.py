@@ -79,7 +79,7 @@ class TwoWalls(LivingPicture):
         return (
             f"Figure: attention weights of SmolLM2, layer {grid.layer}, head {grid.head}. A row is a token that looks, "
             "a column one that is looked at, in the same order; more colour is more weight. The grid is kept whole. Of "
-            "the tiles each is forgotten when the next one comes; what stays of a row is its largest logit and a sum. "
+            "the tiles each is forgotten when the next one comes; of each line its largest logit and a sum stay. "
             "Below each side stands what a token got in all, as far as that side can say."
         )
 
