@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from helpers.arithmetic import MODELS, KVShape
+from helpers.arithmetic import MODELS, GiB, KVShape
 from helpers.cache import BlockPool, BlockTable, blocks_for
 from helpers.plots import blocks, parked
 from helpers.records import load_garage, load_transformers_paged, load_vllm_server
@@ -179,6 +179,8 @@ def test_rounded_numbers_of_the_prose(prose):
     assert "A sixth is empty" in prose and 1 / 6.5 < 0.159 < 1 / 5.5
     assert 131_072 // 16 == 8_192 and "8,192 entries" in prose
     assert "four slots in five" in prose and 0.8 < 1 - 0.177 < 0.85
+    at_home = KVShape.from_config(MODELS["Qwen3-8B"].config).bytes(32_768)
+    assert at_home == 4.5 * GiB and "For Qwen3-8B and 32,768 cells in fp16 that is 4.5 GiB" in prose
 
 
 def test_what_is_said_of_the_garage(prose):

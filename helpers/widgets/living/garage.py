@@ -35,9 +35,8 @@ CARS = {  # what a car may be made of: numbers in a key, and in a value, and the
 MODULES = ("parts.js", "garage_frame.js", "garage_keys.js", "garage_look.js", "garage_words.js", "garage_floors.js")
 ABOUT = (
     "Figure: a conversation of SmolLM2 (135 million parameters), recorded, and the blocks that hold its notes, rows of "
-    "K and V. A floor is a block of 16 slots, and a slot has a lane for each KV head. Each of the 30 layers has such a "
-    "garage of its own, but a block is one for all of them: a floor comes back only when every head of every layer has "
-    "left it."
+    "K and V. A floor is a block of 16 slots, and a slot has a lane for each KV head. One of 30 layers is drawn; a "
+    "block is the same floor in all of them, and comes back only when every head of every layer has left it."
 )
 
 
