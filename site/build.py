@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import notebook_pages
 import planner_answers
@@ -20,6 +21,7 @@ from glossary import write_glossary
 
 from helpers.teaching.course_map import Lesson, course_map
 from helpers.widgets.living import PICTURES
+from helpers.widgets.living.garage import by_hand
 from helpers.widgets.living.page import still_parts
 
 HERE = Path(__file__).parent
@@ -102,7 +104,16 @@ def write_pictures(folder: Path) -> None:
     for name, make in PICTURES.items():
         picture = make()
         (folder / f"{name}.js").write_text(str(picture._esm), "utf-8")
-        (folder / f"{name}.json").write_text(json.dumps(picture.data, separators=(",", ":")), "utf-8")
+        data = picture.data | {"hands": hands()} if name == "garage" else picture.data
+        (folder / f"{name}.json").write_text(json.dumps(data, separators=(",", ":")), "utf-8")
+
+
+def hands() -> list[dict[str, Any]]:
+    """Frames of the garages that a lesson opens emptied by hand; no other eviction by hand is recorded."""
+    lessons = sorted((REPO / "notebooks").glob("[0-9]*.ipynb"))
+    choices = [told["choice"] for path in lessons for told in notebook_pages.told_pictures(path)]
+    opened = {tuple(choice["gone"]) for choice in choices if choice.get("policy") == "by hand" and choice["gone"]}
+    return [frame for gone in sorted(opened) for frame in by_hand(gone)]
 
 
 def slim(html: Path) -> None:

@@ -80,6 +80,13 @@ def enliven(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return lively
 
 
+def told_pictures(path: Path) -> list[dict]:
+    """What a saved notebook notes of its living pictures, in their order: ``LivingPicture.told`` of each."""
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return [output.metadata[NOTE] for output in outputs if NOTE in output.get("metadata", {})]
+
+
 def _with_pages(output: NotebookNode) -> NotebookNode:
     """Links that a cell has printed lead to pages: Sphinx resolves those of a text, and not those of an output."""
     words = output.get("data", {})

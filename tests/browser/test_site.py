@@ -204,6 +204,7 @@ def test_a_visitor_finds_every_picture_alive_and_axe_nothing(name, visit):
     assert page.locator("[hidden]").evaluate_all(SEEN) == []
     assert enliven(page) == page.locator(".living-picture.alive").count()
     assert jupyter_words(page) == []
+    assert [line for line in page.locator(".living-line").all_inner_texts() if "not recorded" in line] == []
     assert violations(page) == []
 
 
@@ -271,6 +272,18 @@ def test_the_garage_answers_a_hand_without_a_kernel(visit):
     before = line.inner_text()
     garage.locator("label", has_text="evict").locator("input").fill("50")
     page.wait_for_function("([line, before]) => line.innerText !== before", arg=[line.element_handle(), before])
+
+
+def test_a_garage_emptied_by_hand_shows_what_was_saved_and_answers_where_python_has_counted(visit):
+    page = visit("notebooks/07_the_90_percent_eviction_trap.html")
+    enliven(page)
+    garage = page.locator("figure.living:has(.garage)").first
+    line = garage.locator(".living-line")
+    assert line.inner_text().startswith("94% of the rows evicted, 0 of 12 floors given back")
+    garage.locator("label", has_text="slide together").locator("input").check()
+    assert "11 of 12 floors given back" in line.inner_text()
+    garage.locator("label", has_text="layer").locator("select").select_option("all 30")
+    assert "11 of 12 floors given back" in line.inner_text()
 
 
 def test_the_garage_of_the_front_page_moves(visit):

@@ -36,7 +36,7 @@ export function render({ model, el }) {
     say(sentence(frame, of.compact));
     reflect();
   };
-  const refuse = (why) => ((choice = shown), say(why), reflect());
+  const refuse = (why) => { if (!frame && !model.send) throw new Error(why); choice = shown; say(why); reflect(); }; // at first a page's still stays
   const open = new Set(), ifOpen = (next, of) => open.delete(of) && show(next, of); // questions that nothing has overtaken
   const asking = answers(model, () => null, ifOpen, (why) => open.size && refuse(why));
   const turn = (change) => {
@@ -151,7 +151,7 @@ const HAND = "Click words or floors, or press Enter on them, to send their cars 
 
 function gauge(name, colour) {
   const number = html("b", { class: "garage-number" }), small = html("span", { class: "garage-small" });
-  const outer = html("i", { style: `background:var(--${colour})` }), inner = html("i", { style: `background:var(--${colour})` });
+  const [outer, inner] = [0, 1].map(() => html("i", { style: `background:var(--${colour});transform:scaleX(0)` })); // grows to its number
   const node = html("div", { class: "garage-gauge" }, html("span", {}, name), number, html("span", { class: "garage-bar" }, outer, inner), small);
   const show = (words, part, more, within = part) => {
     [number.textContent, small.textContent] = [words, more];

@@ -6,6 +6,7 @@ goes on now by ``snapshot`` of its cache (``helpers.widgets.living.garage_live``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,19 @@ def recorded() -> dict[str, Any]:
         "full_bytes": steps["false"][-1]["bytes_held"],
         "cars": list(map(list, car_weights().items())),
     }
+
+
+def by_hand(gone: Sequence[int]) -> list[dict[str, Any]]:
+    """What is left of the whole story after a hand, as it is recorded: without compaction and with it.
+
+    A page without a kernel finds it in ``hands``, beside what ``recorded`` gives.
+    """
+    choice = {"policy": "by hand", "gone": list(gone)}
+    told = {compact: parking().after(choice | {"compact": compact}) for compact in (False, True)}
+    return [
+        {"gone": list(gone), "compact": compact} | _without_rows(with_floors_back(frame))
+        for compact, frame in told.items()
+    ]
 
 
 def with_floors_back(frame: dict[str, Any]) -> dict[str, Any]:

@@ -24,11 +24,11 @@ export function written(data, { seen, second }) {
 /** The frame of a choice from what was recorded, or null where that choice was not. */
 export function recordedFrame(data, choice) {
   const { seen, second, share, policy, layer } = choice, whole = seen === data.tokens.length;
-  const evicts = policy === "by hand" ? choice.gone.some((token) => token < seen) : whole && share > 0;
-  if (!data.steps || (evicts && (second || policy === "by hand"))) return null;
+  const byHand = policy === "by hand", evicts = byHand ? choice.gone.some((token) => token < seen) : whole && share > 0;
+  if (!data.steps || (evicts && (second || !whole))) return null;
   if (!evicts) return { ...written(data, choice), layer, ...laid(data, choice, written(data, choice), () => true) };
-  const stop = data.stops[policy][choice.mode][Number(choice.compact)].find((each) => Math.abs(each.share - share) < 1e-6);
-  return stop ? { ...stop, layer, ...laid(data, choice, stop, keeper(data, choice, stop.keep)) } : null;
+  const stop = byHand ? data.hands?.find(({ gone, compact }) => compact === choice.compact && `${gone}` === `${choice.gone}`) : data.stops[policy][choice.mode][Number(choice.compact)].find((each) => Math.abs(each.share - share) < 1e-6);
+  return stop ? { ...stop, layer, ...laid(data, choice, stop, byHand ? (_, __, token) => !stop.gone.includes(token) : keeper(data, choice, stop.keep)) } : null;
 }
 
 /** A frame with cars of another weight, as Python's `weighed`: the same floors, other bytes. */

@@ -15,7 +15,7 @@ from helpers.eviction.selection import SELECTIONS
 from helpers.records.garage import packed
 from helpers.widgets import living
 from helpers.widgets.living import Garage
-from helpers.widgets.living.garage import CARS, MODES, car_weights, recorded, with_floors_back
+from helpers.widgets.living.garage import CARS, MODES, by_hand, car_weights, recorded, with_floors_back
 from helpers.widgets.living.garage_live import LiveGarage
 from helpers.widgets.living.garage_scene import HEADS, sentence
 from helpers.widgets.living.scene import Rect
@@ -33,6 +33,7 @@ console.log(JSON.stringify(frames.map((frame, i) => said(frame, choices[i]))));
 """
 START = {"seen": 192, "layer": 14, "head": 0, "policy": "TriAttention", "mode": "per_layer_per_head", "share": 0.0}
 START |= {"compact": False, "gone": [], "second": False}
+HAND = [*range(16, 48), 60]
 STATES = [
     {},
     {"seen": 70},
@@ -42,7 +43,11 @@ STATES = [
     {"share": 0.95, "policy": "StreamingLLM", "layer": 3},
     {"second": True},
     {"second": True, "share": 0.9},
-    {"policy": "by hand", "gone": list(range(16, 48))},
+    {"policy": "by hand", "gone": HAND},
+    {"policy": "by hand", "gone": HAND, "compact": True},
+    {"policy": "by hand", "gone": HAND, "compact": True, "layer": "all"},
+    {"policy": "by hand", "gone": HAND, "seen": 70},
+    {"policy": "by hand", "gone": [7]},
 ]
 
 
@@ -111,9 +116,11 @@ def test_the_recorded_conversation_is_drawn_as_python_counts_it():
     choices += [START | {"seen": seen, "second": second} for seen in (0, 5, 41, 42, 48, 49) for second in (False, True)]
     names = ("seen", "layer", "tables", "free", "rows", "layers_holding", "rows_evicted", "rows_in_all", "floors")
     names += ("floors_closed", "floors_back", "bytes_held", "bytes_back")
-    for choice, drawn in zip(choices, javascript(recorded(), choices), strict=True):
+    data = recorded() | {"hands": by_hand(HAND)}
+    for choice, drawn in zip(choices, javascript(data, choices), strict=True):
         counted = picture.frame(choice)
-        is_recorded = not (choice["second"] and choice["share"]) and choice["policy"] != "by hand"
+        other_hand = choice["policy"] == "by hand" and (choice["gone"] != HAND or choice["seen"] < 192)
+        is_recorded = not (choice["second"] and choice["share"]) and not other_hand
         assert (drawn is not None) == is_recorded, choice
         if drawn:
             assert {name: drawn.get(name) for name in names} == {name: counted.get(name) for name in names}, choice
