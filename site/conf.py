@@ -17,6 +17,7 @@ version = release = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))[
 author = "The maintainers of kv-memory-course"
 copyright = f"{author}. Lessons and pictures: CC BY 4.0. Code: Apache-2.0"  # noqa: A001
 language = "en"
+smartquotes = False  # it would make one dash of the two of an option
 
 extensions = ["myst_nb"]
 myst_enable_extensions = ["deflist", "colon_fence"]

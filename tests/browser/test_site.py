@@ -155,6 +155,7 @@ def test_a_page_shows_no_raw_table_and_links_no_everyday_word(name, html):
     assert [text.text[:80] for text in page.select("article p") if text.text.lstrip().startswith("|")] == []
     assert [link.text for link in page.select("a.term") if link.text == "full"] == []
 
+    assert re.findall(r"–[A-Za-z]\S*", page.text) == []  # an option's two dashes
 
 def test_a_lesson_says_that_it_has_run(html):
     for name in PAGES:
