@@ -1,6 +1,6 @@
 // What a reader guessed and read, kept in this browser alone. What follows a question stays shut until there is a guess,
 // or the reader asks to see it without one.
-import { notes } from "./kept.js";
+import { asNumber, notes } from "./kept.js";
 
 const kept = notes();
 const page = location.pathname.split("/").at(-1);
@@ -31,19 +31,25 @@ function ask(cell, number) {
   said.setAttribute("role", "status");
   const show = make("button", { type: "button", textContent: "Show it without a guess" });
   const form = make("form", { className: "guess" }, make("label", { htmlFor: name, textContent: "Your guess" }), field);
-  form.append(make("button", { textContent: "Keep it, and look" }), show, said);
+  const keep = make("button", { textContent: "Keep it, and look" });
+  form.append(keep, show, said);
   const open = (guess) => {
     for (const part of parts) {
       part.hidden = false;
       for (const fold of part.querySelectorAll("details.hide")) if (!part.matches(".tag_check")) fold.open = true;
     }
     show.hidden = true;
-    if (guess) said.textContent = `You guessed ${guess}.`;
+    if (!guess) return;
+    field.readOnly = keep.hidden = true; // the first guess counts
+    said.textContent = `You guessed ${guess}.`;
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const guess = field.value.trim();
-    if (!guess) return field.focus();
+    if (asNumber(guess) === null) {
+      said.textContent = "Please guess a number.";
+      return field.focus();
+    }
     kept.keepGuess(key, guess);
     open(kept.guess(key) ?? guess);
   });

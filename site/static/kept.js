@@ -2,6 +2,12 @@
 // page wrote there: the page works all the same.
 const KEY = "kv-memory-course";
 
+/** The number that a guess is, as the notebook reads it, with commas in it or without; null if it is none. */
+export function asNumber(guess) {
+  const digits = guess.replace(/[,_]/g, "").trim();
+  return digits && Number.isFinite(Number(digits)) ? Number(digits) : null;
+}
+
 /** Guesses by question, and pages that were read. `storage` is a function, since its very name may be refused. */
 export function notes(storage = () => localStorage) {
   const read = () => {

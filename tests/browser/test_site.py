@@ -280,9 +280,14 @@ def test_a_garage_emptied_by_hand_shows_what_was_saved_and_answers_where_python_
     enliven(page)
     garage = page.locator("figure.living:has(.garage)").first
     line = garage.locator(".living-line")
+    page.locator(".guess input").first.fill("lots")
+    page.locator(".guess button").first.click()
+    assert "a number" in page.locator(".guess .said").first.inner_text() and not result.is_visible()
     assert line.inner_text().startswith("94% of the rows evicted, 0 of 12 floors given back")
     garage.locator("label", has_text="slide together").locator("input").check()
     assert "11 of 12 floors given back" in line.inner_text()
+    assert not page.locator(".guess >> nth=0 >> button").first.is_visible()
+    assert page.locator(".guess input").first.get_attribute("readonly") is not None
     garage.locator("label", has_text="layer").locator("select").select_option("all 30")
     assert "11 of 12 floors given back" in line.inner_text()
 

@@ -1,7 +1,7 @@
 // What a reader's browser keeps: guesses and pages, whatever state its storage is in.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { notes } from "../../site/static/kept.js";
+import { asNumber, notes } from "../../site/static/kept.js";
 
 function storage(text = null) {
   const kept = { text, getItem: () => kept.text, setItem: (_, now) => (kept.text = now) };
@@ -15,6 +15,11 @@ test("a guess and a page are found again", () => {
   const later = notes(() => shelf);
   assert.deepEqual([later.guess("a.html 0"), later.guess("a.html 1")], ["3", undefined]);
   assert.deepEqual([later.wasRead("a.html"), later.wasRead("b.html")], [true, false]);
+});
+
+test("a guess is a number, as the notebook reads it", () => {
+  assert.deepEqual(["3", " -1.5 ", "1,024", "1e3"].map(asNumber), [3, -1.5, 1024, 1000]);
+  assert.deepEqual(["", "lots", "3 floors", "Infinity", ","].map(asNumber), [null, null, null, null, null]);
 });
 
 test("the first guess counts, and a page is listed once", () => {
