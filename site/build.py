@@ -8,6 +8,7 @@ makes HTML of them, with every warning an error.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,13 +20,15 @@ import planner_answers
 from address import REPO, published
 from glossary import write_glossary
 
-from helpers.teaching.course_map import Lesson, course_map
+from helpers.teaching.course_map import Lesson
 from helpers.widgets.living import PICTURES
 from helpers.widgets.living.garage import by_hand
 from helpers.widgets.living.page import still_parts
 
 HERE = Path(__file__).parent
 KEEP = ("docs/engines.md", "docs/two_paged_engines.md", "labs/README.md", "labs/TEACHING.md", "labs/handout.md")
+TABLE = re.compile(r"^\| lesson \|.*\n(?:\|.*\n)+", re.MULTILINE)  # of lessons, in the README
+DATE = re.compile(r"<td>((?:<p>)?\d{4}-\d\d-\d\d(?:</p>)?</td>)")
 MENDED = {
     'role="heading">': 'role="heading" aria-level="2">',
     '<aside class="sidebar-drawer"': '<aside aria-label="All pages" class="sidebar-drawer"',
@@ -84,10 +87,10 @@ def _entry(path: Path) -> str:
 
 
 def write_front_page(source: Path) -> None:
-    """The page that a stranger sees first: the garage, playing, and the lessons in their own words."""
+    """The page that a stranger sees first: the garage, playing, and the README's table of lessons."""
     garage = PICTURES["garage"]()
     still = notebook_pages.place("Garage", garage.choice, True, garage.scene().svg(), garage.caption(garage.choice))
-    lessons = course_map(REPO / "notebooks").replace("](", "](notebooks/")
+    [lessons] = TABLE.findall((REPO / "README.md").read_text("utf-8"))
     hero = f'```{{raw}} html\n<div class="front">{still}</div>\n```'
     words = {"HERO": hero, "LESSONS": lessons, "REPOSITORY": published().repository}
     page = source / "index.md"
@@ -131,7 +134,7 @@ def mend(html: Path) -> None:
         text = page.read_text("utf-8")
         for left, right in MENDED.items():
             text = text.replace(left, right)
-        page.write_text(text, "utf-8")
+        page.write_text(DATE.sub(r'<td class="date">\1', text), "utf-8")
 
 
 def not_found() -> str:

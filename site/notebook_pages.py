@@ -22,10 +22,19 @@ from helpers.widgets.living.picture import NOTE
 
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 HEADING = re.compile(r"\A# .+\n")
-RAN = (
-    "\n*All cells here have run already. Pictures turn, and guesses are kept in this browser; to run a cell yourself, "
-    "[install the course](../index.md).*\n"
-)
+INSTALL = "Run-it-yourself"  # the heading over the front page's commands
+TOP = {
+    "notebooks": "All cells here have run already. Pictures turn, and guesses are kept in this browser; to run a cell "
+    f"yourself, [install the course](../index.md#{INSTALL}).",
+    "labs": "Here one reads. To write into a lab's cells and have them checked, "
+    f"[install the course](../index.md#{INSTALL}).",
+}
+CONTROL = re.compile(r"^\w+_control\(", re.MULTILINE)
+QUIZ = re.compile(r"^\w+_quiz\(", re.MULTILINE)
+STANDS = {
+    CONTROL: f"On this page it stands still. [In the notebook](../index.html#{INSTALL.lower()}) its controls turn.",
+    QUIZ: f"On this page nothing grades the answers. [In the notebook](../index.html#{INSTALL.lower()}) a button does.",
+}
 NAMES = {getattr(make, "__name__", name): name for name, make in PICTURES.items()}
 
 
@@ -38,9 +47,9 @@ def page(path: Path, known: set[Path]) -> str:
             cell.source = lead_on(cell.source, path, known)
         elif cell.cell_type == "code":
             fold(cell)
-            cell.outputs = enliven(cell.get("outputs", []))
-    if path.parent.name == "notebooks":
-        notebook.cells[0].source = HEADING.sub(lambda title: title[0] + RAN, notebook.cells[0].source, count=1)
+            cell.outputs = enliven(cell.get("outputs", [])) + stands_still(cell)
+    said = f"\n*{TOP[path.parent.name]}*\n"
+    notebook.cells[0].source = HEADING.sub(lambda title: title[0] + said, notebook.cells[0].source, count=1)
     return nbformat.writes(notebook)
 
 
@@ -69,6 +78,12 @@ def fold(cell: NotebookNode) -> None:
     """A cell that JupyterLab shows folded is folded here too."""
     if cell.metadata.get("jupyter", {}).get("source_hidden"):
         cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), "hide-input", "check"})
+
+
+def stands_still(cell: NotebookNode) -> list[NotebookNode]:
+    """A line under what only a kernel could turn or grade."""
+    lines = [f"*{line}*" for call, line in STANDS.items() if call.search(cell.source)]
+    return [nbformat.v4.new_output("display_data", {"text/markdown": line, "text/plain": line}) for line in lines]
 
 
 def enliven(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -8,6 +8,7 @@ import sys
 import threading
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
@@ -154,13 +155,36 @@ def test_a_page_shows_no_raw_table_and_links_no_everyday_word(name, html):
     page = soup(html / name)
     assert [text.text[:80] for text in page.select("article p") if text.text.lstrip().startswith("|")] == []
     assert [link.text for link in page.select("a.term") if link.text == "full"] == []
-
     assert re.findall(r"–[A-Za-z]\S*", page.text) == []  # an option's two dashes
 
-def test_a_lesson_says_that_it_has_run(html):
+
+def test_a_date_in_a_table_stands_on_one_line(html):
+    page = soup(html / "docs/engines.html")
+    dates = [cell for cell in page.select("td") if re.fullmatch(r"\s*\d{4}-\d\d-\d\d\s*", cell.text)]
+    assert dates and all("date" in cell.get("class", []) for cell in dates)
+
+
+def test_a_control_that_stands_still_says_so(html):
+    for path in sorted(REPO.glob("notebooks/[0-9]*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        calls = [re.search(r"^\w+_(control|quiz)\(", cell.source, re.MULTILINE) for cell in cells]
+        tagged = [cell for cell in cells if "control" in cell.metadata.get("tags", [])]
+        alive = [cell for cell in tagged if any("living_picture" in out.metadata for out in cell.outputs)]
+        page = soup(html / "notebooks" / f"{path.stem}.html")
+        said = page.select('.cell_output a[href="../index.html#run-it-yourself"]')
+        assert len(said) == sum(map(bool, calls)) >= len(tagged) - len(alive), path.name
+
+
+def test_the_front_page_says_of_each_lesson_what_one_will_do(html):
+    table = soup(html / "index.html").select_one("article table").text
+    assert "what you will do" in table and "find the law of what comes back" in table
+
+
+def test_a_page_says_at_its_top_where_its_cells_run(html):
     for name in PAGES:
-        if name.startswith("notebooks/"):
-            assert soup(html / name).select_one("article h1 + p em a")["href"].startswith("../index.html"), name
+        if name.startswith(("notebooks/", "labs/lab_")):
+            assert soup(html / name).select_one("article h1 + p em a")["href"] == "../index.html#run-it-yourself", name
+    assert "make lab" in soup(html / "index.html").select_one("#run-it-yourself pre").text
 
 
 def test_links_within_the_site_lead_somewhere(html):
@@ -256,9 +280,14 @@ def test_a_guess_opens_what_follows_and_is_kept_in_the_browser(visit):
     page = visit(START)
     result = page.locator(".tag_prediction ~ .cell .output").first
     assert not result.is_visible()
+    page.locator(".guess input").first.fill("lots")
+    page.locator(".guess button").first.click()
+    assert "a number" in page.locator(".guess .said").first.inner_text() and not result.is_visible()
     page.locator(".guess input").first.fill("3")
     page.locator(".guess button").first.click()
     result.scroll_into_view_if_needed()
+    assert not page.locator(".guess >> nth=0 >> button").first.is_visible()
+    assert page.locator(".guess input").first.get_attribute("readonly") is not None
     assert result.is_visible() and "You guessed 3." in page.locator(".guess .said").first.inner_text()
     page.reload()
     assert page.locator(".tag_prediction ~ .cell .output").first.is_visible()
@@ -280,14 +309,9 @@ def test_a_garage_emptied_by_hand_shows_what_was_saved_and_answers_where_python_
     enliven(page)
     garage = page.locator("figure.living:has(.garage)").first
     line = garage.locator(".living-line")
-    page.locator(".guess input").first.fill("lots")
-    page.locator(".guess button").first.click()
-    assert "a number" in page.locator(".guess .said").first.inner_text() and not result.is_visible()
     assert line.inner_text().startswith("94% of the rows evicted, 0 of 12 floors given back")
     garage.locator("label", has_text="slide together").locator("input").check()
     assert "11 of 12 floors given back" in line.inner_text()
-    assert not page.locator(".guess >> nth=0 >> button").first.is_visible()
-    assert page.locator(".guess input").first.get_attribute("readonly") is not None
     garage.locator("label", has_text="layer").locator("select").select_option("all 30")
     assert "11 of 12 floors given back" in line.inner_text()
 
