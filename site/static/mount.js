@@ -8,7 +8,7 @@ export async function mount(figure, load) {
   const { picture: name, choice, plays } = figure.dataset;
   const [picture, parts, recorded] = await load(name);
   const state = { data: { ...recorded, plays: plays === "true" && "here" }, choice: JSON.parse(choice) };
-  const still = figure.querySelector(".still");
+  const still = figure.querySelector(".still"), caption = figure.querySelector("figcaption");
   const place = figure.ownerDocument.createElement("div");
   still.replaceWith(place); // a picture measures the page that it stands in
   try {
@@ -17,6 +17,6 @@ export async function mount(figure, load) {
     place.replaceWith(still);
     throw problem;
   }
-  figure.querySelector("figcaption").hidden = true; // the picture has its own
+  caption.hidden = true; // the picture has its own
   figure.classList.add("alive");
 }

@@ -10,7 +10,7 @@ const DRIVE = 380, SLIDE = 650, FADE = 420, LETTERS = "AB"; // milliseconds; the
 export function building(data, { onPoint, onPress }) {
   const canvas = html("canvas", { "aria-hidden": "true" }), deck = html("div", { class: "garage-deck", role: "listbox", "aria-label": "The floors of the garage, from the ground up" });
   const lists = html("div", { class: "garage-lists" });
-  const roof = html("div", { class: "garage-roof" }, html("span", {}, "floor"), legend(data), html("span", {}, "held by"));
+  const roof = html("div", { class: "garage-roof" }, html("span", {}, "floor"), legend(data), html("span", { title: "how many layers still have a row on this floor" }, "held by"));
   const node = html("div", { class: "garage-building" }, roof, html("div", { class: "garage-stack" }, deck, canvas), lists);
   const cars = new Map(), floors = [];
   let frame = null, order = [], marked = new Set(), found = new Map(), timer = 0, colours = {}, measured = "", calm = false;
@@ -126,7 +126,7 @@ function floorOf(block) {
 }
 
 function listed(name, blocks) {
-  return html("div", {}, html("span", {}, name), ...(blocks.length ? blocks.map((block) => html("b", {}, String(block))) : ["empty"]));
+  return html("div", {}, html("span", { title: name === "free list" ? "blocks that anybody may take" : "the conversation's blocks, in the order of its tokens" }, name), ...(blocks.length ? blocks.map((block) => html("b", {}, String(block))) : ["empty"]));
 }
 
 function legend(data) {
