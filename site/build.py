@@ -107,7 +107,9 @@ def write_pictures(folder: Path) -> None:
     for name, make in PICTURES.items():
         picture = make()
         (folder / f"{name}.js").write_text(str(picture._esm), "utf-8")
-        data = picture.data | {"hands": hands()} if name == "garage" else picture.data
+        data = picture.data | ({"hands": hands()} if name == "garage" else {})
+        if data["caption"] == picture.caption(picture.choice):
+            del data["caption"]  # it is that of one choice: a figure of another has its own
         (folder / f"{name}.json").write_text(json.dumps(data, separators=(",", ":")), "utf-8")
 
 

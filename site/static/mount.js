@@ -6,9 +6,9 @@
  */
 export async function mount(figure, load) {
   const { picture: name, choice, plays } = figure.dataset;
-  const [picture, parts, recorded] = await load(name);
-  const state = { data: { ...recorded, plays: plays === "true" && "here" }, choice: JSON.parse(choice) };
   const still = figure.querySelector(".still"), caption = figure.querySelector("figcaption");
+  const [picture, parts, recorded] = await load(name);
+  const state = { data: { caption: caption.textContent, ...recorded, plays: plays === "true" && "here" }, choice: JSON.parse(choice) };
   const place = figure.ownerDocument.createElement("div");
   still.replaceWith(place); // a picture measures the page that it stands in
   try {

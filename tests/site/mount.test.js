@@ -7,7 +7,7 @@ import { mount } from "../../site/static/mount.js";
 function page(dataset = {}) {
   const figure = { standing: null, classes: [], dataset: { picture: "garage", choice: '{"seen":41}', plays: "true", ...dataset } };
   const node = (name) => ({ name, hidden: false, replaceWith: (other) => (figure.standing = other) });
-  const still = node("still"), caption = node("figcaption");
+  const still = node("still"), caption = Object.assign(node("figcaption"), { textContent: "of this choice" });
   figure.standing = still;
   figure.ownerDocument = { createElement: node };
   figure.querySelector = (selector) => ({ ".still": still, figcaption: caption })[selector];
@@ -26,10 +26,16 @@ for (const [plays, expected] of [["true", "here"], ["false", false]])
     await mount(figure, async (name) => (asked.push(name), drawnBy(({ model, el }) => drawn.push([model.state, el, figure.standing]))));
     assert.deepEqual(asked, ["garage"]);
     const [[state, el, standing]] = drawn;
-    assert.deepEqual(state, { data: { tokens: ["a"], plays: expected }, choice: { seen: 41 } });
+    assert.deepEqual(state, { data: { caption: "of this choice", tokens: ["a"], plays: expected }, choice: { seen: 41 } });
     assert.ok(el === standing && el !== still); // it stands on the page while it is drawn
     assert.deepEqual([caption.hidden, figure.classes], [true, ["alive"]]);
   });
+
+test("a caption that was recorded fits every choice", async () => {
+  const drawn = [], render = ({ model }) => drawn.push(model.state.data.caption);
+  await mount(page().figure, async () => [{ default: { render } }, parts, { caption: "of all" }]);
+  assert.deepEqual(drawn, ["of all"]);
+});
 
 test("the still stays where the record does not come", async () => {
   const shown = page();
