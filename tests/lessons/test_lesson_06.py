@@ -179,8 +179,9 @@ def test_rounded_numbers_of_the_prose(prose):
     assert "A sixth is empty" in prose and 1 / 6.5 < 0.159 < 1 / 5.5
     assert 131_072 // 16 == 8_192 and "8,192 entries" in prose
     assert "four slots in five" in prose and 0.8 < 1 - 0.177 < 0.85
-    at_home = KVShape.from_config(MODELS["Qwen3-8B"].config).bytes(32_768)
-    assert at_home == 4.5 * GiB and "For Qwen3-8B and 32,768 cells in fp16 that is 4.5 GiB" in prose
+    qwen = KVShape.from_config(MODELS["Qwen3-8B"].config)
+    at_home = {kv_format: f"{qwen.bytes(32_768, kv_format=kv_format) / GiB:.1f} GiB" for kv_format in ("fp16", "q8_0")}
+    assert at_home == {"fp16": "4.5 GiB", "q8_0": "2.4 GiB"} and all(size in prose for size in at_home.values())
 
 
 def test_what_is_said_of_the_garage(prose):

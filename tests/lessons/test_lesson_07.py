@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.arithmetic import MODELS, GiB, KVShape
 from helpers.cache import blocks_for, expected_empty_blocks
 from helpers.plots import garage as plots
 from helpers.records import load_garage, load_story_floors
@@ -230,3 +231,10 @@ def test_the_claims_are_recorded_and_judged():
     assert judge("A5", values)[0] == "holds in part" and judge("A8", values)[0] == "holds in part"
     assert "18.5%" in judge("A5", values)[1] and "117.9" in judge("A8", values)[1]
     assert all("vLLM" in judge(claim, values)[1] for claim in ("A5", "A8"))
+
+
+def test_what_comes_back_at_home():
+    shape, prose = KVShape.from_config(MODELS["Qwen3-8B"].config), lesson_text("07")
+    whole, thin, half = shape.bytes(32_768), shape.bytes(32_768, kv_format="q8_0"), shape.bytes(16_384)
+    assert (whole, half) == (4.5 * GiB, 2.25 * GiB) and "| half of `--ctx-size` | 2.25 GiB | 2.25 GiB |" in prose
+    assert f"(lesson 05) | {thin / GiB:.1f} GiB | {(whole - thin) / GiB:.1f} GiB |" in prose

@@ -355,3 +355,10 @@ def test_the_claims_are_recorded_and_judged():
         verdict, _ = judge(claim, values)
         assert verdict == "holds in part"
     assert text().count("**holds in part**") == 3
+
+
+def test_what_the_grid_costs_at_home():
+    n_heads = MODELS["Qwen3-8B"].config["num_attention_heads"]
+    rooms = [4 * n_heads * piece * 32_768 / GiB for piece in (512, 128)]
+    assert rooms == [2, 0.5] and "| `--flash-attn off` | 2 GiB |" in text()
+    assert "`--flash-attn off --ubatch-size 128`: four times as many pieces | 0.5 GiB |" in text()
