@@ -125,7 +125,7 @@ def _without_kernel(plan: Plan) -> list[str]:
     if name in STOCK_KERNELS or _maker(plan) == "Apple":
         return []
     return [
-        f"A stock CUDA or ROCm build of llama.cpp has no attention kernel for {name}, and is slow: build it with "
+        f"A stock CUDA or ROCm build of llama.cpp has no kernel of its own for {name}, and is slow: build it with "
         f"`-DGGML_CUDA_FA_QUANTS={name}-{name}`, or store rows as q8_0."
     ]
 
