@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from helpers.arithmetic import MODELS, GiB, KVShape
+from helpers.arithmetic import MODELS, GiB, KVShape, weights_bytes
 from helpers.cache import BlockPool, BlockTable, blocks_for
 from helpers.plots import blocks, parked
 from helpers.records import load_garage, load_transformers_paged, load_vllm_server
@@ -180,6 +180,7 @@ def test_rounded_numbers_of_the_prose(prose):
     assert 131_072 // 16 == 8_192 and "8,192 entries" in prose
     assert "four slots in five" in prose and 0.8 < 1 - 0.177 < 0.85
     qwen = KVShape.from_config(MODELS["Qwen3-8B"].config)
+    assert f"{weights_bytes(MODELS['Qwen3-8B'].n_params, 'q4_k_m') / GiB:.1f} GiB more" in prose
     at_home = {kv_format: f"{qwen.bytes(32_768, kv_format=kv_format) / GiB:.1f} GiB" for kv_format in ("fp16", "q8_0")}
     assert at_home == {"fp16": "4.5 GiB", "q8_0": "2.4 GiB"} and all(size in prose for size in at_home.values())
 
