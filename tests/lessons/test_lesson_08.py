@@ -98,7 +98,7 @@ def test_what_the_first_of_ten_sees_of_our_page():
     first = {slot for slot, seen in zip(slots, mask_from_the_end(slots, 10)[0], strict=True) if seen}
     right = {slot for slot, seen in zip(slots, mask_by_age(slots, 10)[0], strict=True) if seen}
     assert len(first) == 98 == len(right) and len(first - right) == len(right - first) == 9
-    assert "nine tokens newer than itself, and nine older ones it misses" in text()
+    assert "It sees nine tokens newer than itself, and misses nine older ones" in text()
 
 
 def test_sliding_breaks_only_what_gaps_break():
