@@ -74,7 +74,12 @@ def mask_by_place(slots: Slots, n_new: int, window: int | None = None) -> list[l
 def mask_from_the_end(slots: Slots, n_new: int) -> list[list[bool]]:
     """The same as FlashAttention has it, which is told only how many rows there are: the mask's last corner fits.
 
-    The newest token sees every row, the one before it all but the last row, and so on, whatever stands there.
+    The newest token sees every row, the one before it all but the last row, and so on, whatever stands there. (Its
+    ``flash_attn_func`` says so: "the causal mask is aligned to the bottom right corner".) Holes are no rows.
+
+    Args:
+        slots: the row after the newest tokens came.
+        n_new: tokens that came in the last step, all at once; at most the rows there are.
     """
     rows = [place for place, token in enumerate(slots) if token is not None]
     ends = range(len(rows) - n_new + 1, len(rows) + 1)

@@ -306,7 +306,7 @@ def _(nvfp4: dict[str, int], nvidia_without: dict[str, int], rdna_fp8: dict[str,
     why = (
         f"to multiply NVFP4: {', '.join(nvfp4)}, NVIDIA's from {min(nvfp4.values())} on; FP8: "
         f"{', '.join(names[True]) or 'no RDNA'} yes, {', '.join(names[False]) or 'no RDNA'} no; to store them takes "
-        f"a kernel alone"
+        "a kernel alone"
     )
     return _verdict(newest and not names[True], newest or not names[True]), why
 
