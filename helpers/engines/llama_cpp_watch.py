@@ -13,7 +13,6 @@ from tqdm import tqdm
 from helpers.engines.engine import Answer, Prompt
 from helpers.engines.llama_cpp import LlamaCpp
 
-GAP = 0.1  # seconds between two prompts, so that they come in their order
 PAUSE = 0.02  # seconds between two readings
 
 
@@ -44,6 +43,8 @@ def watch(
 ) -> tuple[list[Answer | str], list[Reading]]:
     """Have prompts answered at the same time, ``max_tokens`` each, and read the server until all are.
 
+    Each is sent once the server has those before it, so that they come in their order, however quick the machine.
+
     Args:
         engine: started.
         prompts: as ``LlamaCpp.ask`` takes them.
@@ -51,22 +52,24 @@ def watch(
         progress: whether a bar shows how many tokens are written.
 
     Returns:
-        Of each prompt its answer, or llama.cpp's words where it refused it or broke it off; and the readings, of which
-        equal neighbours count once.
+        Of each prompt its answer, or llama.cpp's words where it refused it or broke it off; and the readings, one at
+        least, of which equal neighbours count once.
     """
     readings: list[Reading] = []
     bar = tqdm(total=len(prompts) * max_tokens, desc="llama.cpp", unit="token", disable=not progress, leave=False)
     with bar, ThreadPoolExecutor(len(prompts)) as threads:
-        begun, asked = time.monotonic(), []
-        for prompt in prompts:
-            asked.append(threads.submit(engine.ask, prompt, max_tokens, past_the_end=True))
-            time.sleep(GAP)
-        while not all(each.done() for each in asked):
+        begun, asked = time.monotonic(), [threads.submit(engine.ask, prompts[0], max_tokens, past_the_end=True)]
+        while True:
+            time.sleep(PAUSE)
+            done = sum(each.done() for each in asked)
             reading = _read(engine, time.monotonic() - begun)
             if not readings or _said(readings[-1]) != _said(reading):
                 readings.append(reading)
             bar.update(max(0, reading.written - bar.n))
-            time.sleep(PAUSE)
+            if done == len(prompts):
+                break
+            if len(asked) < len(prompts) and done + reading.answering + reading.waiting >= len(asked):
+                asked.append(threads.submit(engine.ask, prompts[len(asked)], max_tokens, past_the_end=True))
     return [_outcome(each) for each in asked], readings
 
 

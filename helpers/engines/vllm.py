@@ -189,7 +189,7 @@ class VLLM(Engine):
             for prompt in prompts:
                 asked.append(threads.submit(self.ask, prompt, max_tokens, past_the_end=True))
                 time.sleep(GAP)
-            while not all(each.done() for each in asked):
+            while not readings or not all(each.done() for each in asked):  # a quick machine may be done by now
                 readings.append(read_metrics(self.metrics())["vllm:kv_cache_usage_perc"])
                 time.sleep(READING)
             answers = [each.result() for each in asked]

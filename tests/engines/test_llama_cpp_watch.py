@@ -1,5 +1,7 @@
 """Prompts watched while llama.cpp answers them: who waits, what is filled, who is refused; and a slot that goes on."""
 
+import threading
+
 import pytest
 
 from helpers.engines import LlamaCpp
@@ -13,6 +15,41 @@ def test_one_is_answered_and_one_waits(reasoner_gguf):
     assert {reading.answering for reading in readings} <= {0, 1}
     assert max(reading.filled for reading in readings) <= 220
     assert all(before != after for before, after in zip(readings, readings[1:], strict=False))
+
+
+class Server:
+    """One that takes what it is asked in and is done with it ``steps`` readings later, however quick the machine."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.taken, self.open = steps, [], {}
+
+    def ask(self, prompt, max_tokens, past_the_end):
+        self.taken.append(prompt)
+        self.open[prompt] = done = threading.Event()
+        if not self.steps:
+            done.set()
+        assert done.wait(10)
+        return prompt
+
+    def slots(self):
+        working = [prompt for prompt, done in self.open.items() if not done.is_set()]
+        return [{"is_processing": bool(working), "n_prompt_tokens": len(self.taken)}]
+
+    def metrics(self):
+        working = [done for done in self.open.values() if not done.is_set()]
+        if len(self.taken) == 3:
+            self.steps -= 1
+            for done in working if self.steps <= 0 else ():
+                done.set()
+        return f"llamacpp:requests_deferred {max(0, len(working) - 1)}\n"
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_each_is_sent_when_those_before_it_are_there_and_the_quickest_server_is_read_too(steps):
+    server = Server(steps)
+    answers, readings = watch(server, ["first", "second", "third"], 1)
+    assert server.taken == list(answers) == ["first", "second", "third"]
+    assert readings and (not steps or max(reading.waiting for reading in readings) == 2)
 
 
 def test_a_reading_in_words():
