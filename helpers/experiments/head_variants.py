@@ -23,6 +23,7 @@ from helpers.decoding.answers import complete
 from helpers.eviction import TriAttention
 from helpers.experiments.report import command_of, new_parser, new_report, save
 from helpers.experiments.train_reasoner import make_model, train
+from helpers.experiments.worksheet_training import Schedule
 from helpers.machine.device import pick_device
 from helpers.models.tokenizer import make_tokenizer
 from helpers.models.worksheets import grade, make_worksheets
@@ -68,8 +69,8 @@ def grow(n_kv_heads: int, seed: int, tokens: int, n_lines: int, device: str) -> 
     untrained = concentration(make_model(len(tokenizer), n_kv_heads).to(device), watcher.token_ids)
     watcher.noted.append({"tokens": 0, "R": untrained})
     with tempfile.TemporaryDirectory() as folder:
-        rounds = {"budget": tokens, "longest_goal": n_lines, "batch_tokens": BATCH_TOKENS, "device": device}
-        model, _, progress = train(Path(folder), **rounds, n_kv_heads=n_kv_heads, seed=seed, on_step=watcher.note)
+        schedule = Schedule(tokens, 0, n_lines, BATCH_TOKENS)
+        model, _, progress = train(Path(folder), schedule, device, n_kv_heads, seed, watcher.note)
     sheets = make_worksheets(n_lines=n_lines, **EXAM)
     texts = [text for i in range(0, len(sheets), 25) for text in complete(model, tokenizer, sheets[i : i + 25])]
     return {

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.decoding import answers
 from helpers.decoding.answers import complete, share_right
-from helpers.experiments import train_reasoner
+from helpers.experiments import train_reasoner, worksheet_training
+from helpers.experiments.worksheet_training import Pupil, Schedule, make_batch
 from helpers.models import grade, make_worksheets
 from helpers.models.tokenizer import WORDS, make_tokenizer
 from helpers.models.worksheets import WEIGHTS, is_held_out
@@ -137,8 +138,9 @@ def test_held_out_and_training_sheets_are_disjoint_by_hash(n_lines):
 
 def test_training_s_own_batches_hold_nothing_held_out():
     tokenizer = make_tokenizer()
+    pupil = Pupil(None, tokenizer, [], tell=lambda sheet: sheet, end=" <eos>")
     for step in range(60):
-        ids, prompt_length = train_reasoner.make_batch(tokenizer, step, longest=6, batch_tokens=400)
+        ids, prompt_length = make_batch(pupil, step, longest=6, batch_tokens=400)
         assert ids.numel() <= 400 or len(ids) == 1
         for row in ids:
             prompt, rest = tokenizer.decode(row[1:prompt_length]), tokenizer.decode(row[prompt_length:])
@@ -374,7 +376,11 @@ def test_the_half_blind_mask_shows_the_prompt_and_the_last_tokens_only(model, to
 
 
 # --- Training --------------------------------------------------------------------------------------------------------
-SHORT = {"budget": 2_400, "longest_goal": 4, "batch_tokens": 300, "device": "cpu"}
+SHORT = {"tokens": 2_400, "hiding_tokens": 0, "lines": 4, "batch_tokens": 300}
+
+
+def train(out, options):
+    return train_reasoner.train(out, Schedule(**options), "cpu")
 
 
 @pytest.fixture
@@ -400,8 +406,8 @@ def held_out_loss(model):
 def test_a_few_steps_of_training_lower_the_loss_and_save_a_model_that_loads(tmp_path):
     torch.manual_seed(0)
     before = held_out_loss(train_reasoner.make_model(len(WORDS)).eval())
-    trained, tokenizer, progress = train_reasoner.train(tmp_path, **SHORT)
-    assert progress.tokens >= SHORT["budget"]
+    trained, tokenizer, progress = train(tmp_path, SHORT)
+    assert progress.tokens >= SHORT["tokens"]
     assert held_out_loss(trained) < 0.97 * before  # eight steps at a low rate
     again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     assert held_out_loss(again) == pytest.approx(held_out_loss(trained), rel=1e-5)
@@ -410,21 +416,21 @@ def test_a_few_steps_of_training_lower_the_loss_and_save_a_model_that_loads(tmp_
 
 def test_training_resumed_after_an_interruption_ends_in_the_same_weights(tmp_path, monkeypatch, smaller_model):
     """Saved at steps 1 to 5, killed in step 9: steps 6 to 8 are lost and done again."""
-    options = SHORT | {"budget": 4_000, "longest_goal": 7}
-    monkeypatch.setattr(train_reasoner, "LOW_LOSS", 10.0)  # the worksheets grow at every step, and must go on growing
-    monkeypatch.setattr(train_reasoner, "SAVE_EVERY_S", -1)
-    whole, _, whole_progress = train_reasoner.train(tmp_path / "whole", **options)
+    options = SHORT | {"tokens": 4_000, "lines": 7}
+    monkeypatch.setattr(worksheet_training, "LOW_LOSS", 10.0)  # the worksheets grow at every step, and must go on growing
+    monkeypatch.setattr(worksheet_training, "SAVE_EVERY_S", -1)
+    whole, _, whole_progress = train(tmp_path / "whole", options)
 
     with monkeypatch.context() as patch:
-        saves, steps, real_save, real_step = [], [], train_reasoner._save, train_reasoner.train_step
-        patch.setattr(train_reasoner, "_save", lambda *args: len(saves) < 5 and (saves.append(1), real_save(*args)))
-        patch.setattr(train_reasoner, "train_step", lambda *args: interrupt_in_step_9(steps, real_step, args))
+        saves, steps, real_save, real_step = [], [], worksheet_training._save, worksheet_training.train_step
+        patch.setattr(worksheet_training, "_save", lambda *args: len(saves) < 5 and (saves.append(1), real_save(*args)))
+        patch.setattr(worksheet_training, "train_step", lambda *args: interrupt_in_step_9(steps, real_step, args))
         with pytest.raises(KeyboardInterrupt):
-            train_reasoner.train(tmp_path / "broken", **options)
+            train(tmp_path / "broken", options)
     assert (len(saves), len(steps)) == (5, 9)
     assert not (tmp_path / "broken" / "model.safetensors").exists()
 
-    resumed, _, progress = train_reasoner.train(tmp_path / "broken", **options)
+    resumed, _, progress = train(tmp_path / "broken", options)
     assert (progress.step, progress.tokens, progress.longest) == (
         whole_progress.step,
         whole_progress.tokens,
@@ -444,61 +450,61 @@ def interrupt_in_step_9(steps, real_step, args):
 
 
 def test_the_second_round_hides_rows_of_the_thought_and_trains_on(tmp_path, monkeypatch, smaller_model):
-    seen, real = [], train_reasoner.train_step
-    monkeypatch.setattr(train_reasoner, "train_step", lambda *args: (seen.append(args[-2:]), real(*args))[1])
-    _, _, progress = train_reasoner.train(tmp_path, **SHORT | {"budget": 1_200}, hiding_budget=6_000)
+    seen, real = [], worksheet_training.train_step
+    monkeypatch.setattr(worksheet_training, "train_step", lambda *args: (seen.append(args[-2:]), real(*args))[1])
+    _, _, progress = train(tmp_path, SHORT | {"tokens": 1_200, "hiding_tokens": 6_000})
     assert progress.tokens >= 7_200
     hidden = [visible is not None for _, visible in seen]
     first = hidden.index(True)
     assert first * 300 >= 900  # nothing is hidden in the first round
     assert 0.3 < sum(hidden[first:]) / len(hidden[first:]) < 0.95
-    assert max(rate for rate, visible in seen if visible is not None) <= train_reasoner.HIDING_RATE
+    assert max(rate for rate, visible in seen if visible is not None) <= worksheet_training.HIDING_RATE
 
 
 def test_what_is_hidden_is_rows_of_the_thought_from_tokens_far_behind_them():
-    masks = [train_reasoner.hide_rows(step, 3, 90, 40) for step in range(60)]
+    masks = [worksheet_training.hide_rows(step, 3, 90, 40) for step in range(60)]
     shown = [mask for mask in masks if mask is not None]
     assert 0.4 < len(shown) / len(masks) < 0.8
     for mask in shown:
         assert mask.shape == (3, 1, 90, 90)
         for token in range(90):
             assert not mask[:, :, token, token + 1 :].any()
-            assert mask[:, :, token, max(0, token - train_reasoner.NEAR + 1) : token + 1].all()
+            assert mask[:, :, token, max(0, token - worksheet_training.NEAR + 1) : token + 1].all()
             assert mask[:, :, token, : min(40, token + 1)].all()
         last = mask[:, 0, 89, 40:74]
-        for token in range(40 + train_reasoner.NEAR, 89):  # a row is hidden from all tokens behind it, or from none
-            far = token - train_reasoner.NEAR + 1 - 40
+        for token in range(40 + worksheet_training.NEAR, 89):  # a row is hidden from all tokens behind it, or from none
+            far = token - worksheet_training.NEAR + 1 - 40
             assert torch.equal(mask[:, 0, token, 40 : 40 + far], last[:, :far])
     hidden = torch.stack([~mask[:, 0, 89, 40:74] for mask in shown]).float().mean(-1).flatten()
     assert hidden.min() < 0.35 and hidden.max() > 0.95 and 0.55 < hidden.mean() < 0.78
 
 
 def test_a_finished_training_is_not_trained_further(tmp_path, smaller_model):
-    options = SHORT | {"budget": 600}
-    first, _, progress = train_reasoner.train(tmp_path, **options)
-    again, _, progress_again = train_reasoner.train(tmp_path, **options)
+    options = SHORT | {"tokens": 600}
+    first, _, progress = train(tmp_path, options)
+    again, _, progress_again = train(tmp_path, options)
     assert progress_again.step == progress.step
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
 def test_an_interrupted_save_leaves_the_last_good_checkpoint(tmp_path, monkeypatch, smaller_model):
-    options = SHORT | {"budget": 600}
-    train_reasoner.train(tmp_path, **options)
+    options = SHORT | {"tokens": 600}
+    train(tmp_path, options)
     good = (tmp_path / "checkpoint.pt").read_bytes()
 
     def half_a_save(state, path):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_reasoner.torch, "save", half_a_save)
+    monkeypatch.setattr(worksheet_training.torch, "save", half_a_save)
     with pytest.raises(KeyboardInterrupt):
-        train_reasoner.train(tmp_path, **options | {"budget": 1_200})
+        train(tmp_path, options | {"tokens": 1_200})
     assert (tmp_path / "checkpoint.pt").read_bytes() == good
 
 
 def test_the_learning_rate_rises_holds_and_falls_to_nothing():
     budget = 1_000_000
-    shares = [train_reasoner.learning_rate_share(tokens, budget) for tokens in range(0, budget + 1, 5_000)]
+    shares = [worksheet_training.learning_rate_share(tokens, budget) for tokens in range(0, budget + 1, 5_000)]
     assert 0 < shares[0] < 0.1
     assert max(shares) == 1
     assert shares[-1] == 0
@@ -515,7 +521,7 @@ def test_the_report_and_the_card_are_written_beside_the_weights(tmp_path):
         "exact_40_lines_last_32_tokens_visible": 0.123,
         "tokens_per_second_one_sequence": 321,
     }
-    progress = train_reasoner.Progress(step=7, tokens=12_345, seconds=90.0, longest=40, history=[(1, 4, 2.0)])
+    progress = worksheet_training.Progress(step=7, tokens=12_345, seconds=90.0, longest=40, history=[(1, 4, 2.0)])
     train_reasoner.write_report(tmp_path, "the command", model, progress, exam, hiding_tokens=2_345)
     report = json.loads((tmp_path / "training.json").read_text())
     assert report["command"] == "the command"
