@@ -8,7 +8,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loading": ["gold_and_length", "gold_ids", "load_model", "load_reasoner", "load_smollm2"],
+        "loading": [
+            "gold_and_length",
+            "gold_ids",
+            "load_english_reasoner",
+            "load_model",
+            "load_reasoner",
+            "load_smollm2",
+        ],
         "miniatures": ["filled_cache", "miniature"],
         "worksheets": ["Worksheet", "grade", "make_worksheets"],
     },

@@ -41,7 +41,7 @@ def adapt(model: Any, rank: int) -> dict[str, nn.Parameter]:
     for name, layer in list(model.model.layers.named_modules()):
         if isinstance(layer, nn.Linear):
             parent, _, own = name.rpartition(".")
-            setattr(model.model.layers.get_submodule(parent), own, Adapted(layer, rank))
+            model.model.layers.get_submodule(parent).add_module(own, Adapted(layer, rank))
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -57,9 +57,11 @@ def merge_adapter(model: Any, path: Path) -> None:
         ValueError: if the adapter is of a model with other layers.
     """
     learned = load_file(path)
+    layers = {name.rpartition(".")[0] for name in learned}
+    strange = sorted(layers - {name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)})
+    if strange:
+        raise ValueError(f"path is {str(path)!r}; it adapts {strange[0]}, which this model has not")
     with torch.no_grad():
-        for name in sorted(learned):
-            layer, _, part = name.rpartition(".")
-            if part == "a":
-                weight = model.get_submodule(layer).weight
-                weight += (learned[f"{layer}.b"].float() @ learned[name].float()).to(weight)
+        for name in layers:
+            weight = model.get_submodule(name).weight
+            weight += (learned[f"{name}.b"].float() @ learned[f"{name}.a"].float()).to(weight)

@@ -17,9 +17,11 @@ from helpers.arithmetic.fields import read_fields
 from helpers.arithmetic.footprint import KVShape, format_bytes, require_count
 from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.models import smollm2
+from helpers.models.adapter import merge_adapter
 from helpers.models.worksheets import WEIGHTS, Worksheet
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
+ADAPTER = Path(__file__).parent / "english_reasoner" / "adapter.safetensors"
 CONTEXT = 4096  # tokens of cache that must fit beside the weights before we load a model
 LONGEST = 300  # characters of what transformers says that are handed on
 CHARACTERS = 16  # of a text that are read per token wanted; no tokenizer has words so long on average
@@ -36,7 +38,7 @@ class Loaded:
     """A model ready to run.
 
     Attributes:
-        name: the hub id or folder, or the name of a bundled model: ``reasoner``, ``smollm2``.
+        name: the hub id or folder, or the name of a bundled model: ``reasoner``, ``smollm2``, ``english_reasoner``.
         model: the transformers model, in eval mode.
         tokenizer: its tokenizer.
         shape: the shape of its KV cache.
@@ -119,6 +121,17 @@ def load_smollm2() -> Loaded:
     loaded = replace(_load(str(folder)), name="smollm2")
     torch.set_num_threads(max(1, ALL_THREADS // 2))
     return loaded
+
+
+def load_english_reasoner(adapter: Path = ADAPTER) -> Loaded:
+    """Load SmolLM2 with what it learned of worksheets in words, as ``load_smollm2`` loads it without.
+
+    Raises:
+        ValueError: if the adapter is another model's; else as ``load_smollm2``.
+    """
+    loaded = load_smollm2()
+    merge_adapter(loaded.model, adapter)
+    return replace(loaded, name="english_reasoner")
 
 
 # The models that come with the course, by the names that load_model and COURSE_MODEL know.
@@ -224,5 +237,4 @@ def gold_ids(course: Loaded, sheets: list[Worksheet]) -> torch.Tensor:
 
 def gold_and_length(loaded: Loaded, sheets: Sequence[Worksheet]) -> tuple[torch.Tensor, int]:
     """Prompt, right thought and right answer of worksheets of one length as token ids, and the prompt's length."""
-    token_ids = gold_ids(loaded, list(sheets))
-    return token_ids, token_ids.shape[1] - len(sheets[0].thought.split()) - 1
+    return gold_ids(loaded, list(sheets)), len(loaded.tokenizer(sheets[0].prompt).input_ids)

@@ -2,8 +2,8 @@
 
 ::
 
-    After nine comes zero again. Anna has nine. Ben has six. ... Kim takes Anna plus Ben. ... What does Kim have?
-    Kim takes Anna plus Ben: Anna has nine, Ben has six, so Kim has five. ... In the end Kim has five
+    After nine comes zero again. Anna has nine. Ben has six. ... Walter takes Anna plus Ben. ... What does Walter have?
+    Walter takes Anna plus Ben: Anna has nine, Ben has six, so Walter has five. ... In the end Walter has five
 
 Each name and each number is one token of SmolLM2, with the space before it, so that worksheets of n lines all have one
 length here too, and a value's place is known.
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from helpers.models.worksheets import NAMES, Worksheet
 
-PEOPLE = (
-    "Adam Alan Alex Alice Amy Andrew Anna Arthur Barbara Ben Brian Carl Charles Daniel David Diana Edward Elizabeth "
-    "Emily Emma Eric Eva Frank Fred George Grace Hannah Harry Helen Henry Jack James Jason Joseph Julia Karen Kevin "
-    "Laura Lily Louis Lucy Maria Martin Oliver Peter Rachel Richard Simon Sophia Thomas Victor Walter"
-).split()
-NUMBERS = "zero one two three four five six seven eight nine".split()
+_PEOPLE = """
+Adam Alan Alex Alice Amy Andrew Anna Arthur Barbara Ben Brian Carl Charles Daniel David Diana Edward Elizabeth Emily
+Emma Eric Eva Frank Fred George Grace Hannah Harry Helen Henry Jack James Jason Joseph Julia Karen Kevin Laura Lily
+Louis Lucy Maria Martin Oliver Peter Rachel Richard Simon Sophia Thomas Victor Walter
+"""
+PEOPLE = _PEOPLE.split()
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SIGNS = {"+": "plus", "-": "minus", "*": "times"}
 WORDS = dict(zip(NAMES, PEOPLE, strict=True)) | dict(zip("0123456789", NUMBERS, strict=True)) | SIGNS
 # As SmolLM2's chat template writes a question, without the system's words.

@@ -156,6 +156,7 @@ def test_what_helpers_imports_is_declared():
     brought = {
         "huggingface-hub": "transformers",
         "tokenizers": "transformers",
+        "safetensors": "transformers",
         "ipython": "ipywidgets",
         "traitlets": "ipywidgets",
         "fonttools": "matplotlib",

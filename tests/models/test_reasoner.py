@@ -417,7 +417,7 @@ def test_a_few_steps_of_training_lower_the_loss_and_save_a_model_that_loads(tmp_
 def test_training_resumed_after_an_interruption_ends_in_the_same_weights(tmp_path, monkeypatch, smaller_model):
     """Saved at steps 1 to 5, killed in step 9: steps 6 to 8 are lost and done again."""
     options = SHORT | {"tokens": 4_000, "lines": 7}
-    monkeypatch.setattr(worksheet_training, "LOW_LOSS", 10.0)  # the worksheets grow at every step, and must go on growing
+    monkeypatch.setattr(worksheet_training, "LOW_LOSS", 10.0)  # they grow at every step, and must go on growing
     monkeypatch.setattr(worksheet_training, "SAVE_EVERY_S", -1)
     whole, _, whole_progress = train(tmp_path / "whole", options)
 
