@@ -58,8 +58,10 @@ def watch(
     readings: list[Reading] = []
     bar = tqdm(total=len(prompts) * max_tokens, desc="llama.cpp", unit="token", disable=not progress, leave=False)
     with bar, ThreadPoolExecutor(len(prompts)) as threads:
-        begun, asked = time.monotonic(), [threads.submit(engine.ask, prompts[0], max_tokens, past_the_end=True)]
+        begun, asked, arrived = time.monotonic(), [], 0
         while True:
+            if arrived >= len(asked) < len(prompts):
+                asked.append(threads.submit(engine.ask, prompts[len(asked)], max_tokens, past_the_end=True))
             time.sleep(PAUSE)
             done = sum(each.done() for each in asked)
             reading = _read(engine, time.monotonic() - begun)
@@ -68,8 +70,7 @@ def watch(
             bar.update(max(0, reading.written - bar.n))
             if done == len(prompts):
                 break
-            if len(asked) < len(prompts) and done + reading.answering + reading.waiting >= len(asked):
-                asked.append(threads.submit(engine.ask, prompts[len(asked)], max_tokens, past_the_end=True))
+            arrived = done + reading.answering + reading.waiting
     return [_outcome(each) for each in asked], readings
 
 

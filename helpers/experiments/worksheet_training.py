@@ -151,8 +151,8 @@ def train_step(
 ) -> float:
     """One update on ``ids`` ``[count, length]``; returns the mean loss over thought and answer, in nats per token.
 
-    The loss is among the ``candidates`` alone, token ids in order, where some are given: a large vocabulary would
-    take a third of the time.
+    The loss is among the ``candidates`` alone, different token ids in order, where some are given: all of SmolLM2's
+    49,152 took more than half of a step.
     """
     states = pupil.model.model(ids[:, :-1], attention_mask=visible, use_cache=False).last_hidden_state
     states, expected = states[:, prompt_length - 1 :].flatten(0, 1), ids[:, prompt_length:].flatten()

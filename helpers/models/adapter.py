@@ -31,7 +31,7 @@ class Adapted(nn.Module):
         self.b = nn.Parameter(torch.zeros(frozen.out_features, rank, device=device))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``W x + B A x``."""
+        """``W x + B A x``: ``[..., inputs]`` to ``[..., outputs]``."""
         return self.frozen(x) + linear(linear(x, self.a.to(x.dtype)), self.b.to(x.dtype))
 
 
@@ -57,11 +57,13 @@ def merge_adapter(model: Any, path: Path) -> None:
         ValueError: if the adapter is of a model with other layers.
     """
     learned = load_file(path)
-    layers = {name.rpartition(".")[0] for name in learned}
-    strange = sorted(layers - {name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)})
-    if strange:
-        raise ValueError(f"path is {str(path)!r}; it adapts {strange[0]}, which this model has not")
+    weights = {name: layer.weight for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    changes = {}
+    for name in sorted({name.rpartition(".")[0] for name in learned}):
+        changes[name] = learned[f"{name}.b"].float() @ learned[f"{name}.a"].float()
+        if name not in weights or weights[name].shape != changes[name].shape:
+            sizes = list(changes[name].shape)
+            raise ValueError(f"path is {str(path)!r}; it adapts {name} of {sizes}, which this model has not")
     with torch.no_grad():
-        for name in layers:
-            weight = model.get_submodule(name).weight
-            weight += (learned[f"{name}.b"].float() @ learned[f"{name}.a"].float()).to(weight)
+        for name, change in changes.items():
+            weights[name] += change.to(weights[name])

@@ -19,6 +19,7 @@ from helpers.machine.device import free_memory, pick_device, pick_dtype
 from helpers.models import smollm2
 from helpers.models.adapter import merge_adapter
 from helpers.models.worksheets import WEIGHTS, Worksheet
+from helpers.models.worksheets_in_words import BEFORE
 
 ENVIRONMENT_VARIABLE = "COURSE_MODEL"
 ADAPTER = Path(__file__).parent / "english_reasoner" / "adapter.safetensors"
@@ -60,10 +61,15 @@ class Loaded:
         return {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self.model.dtype]
 
     def prompt_ids(self, worksheet: Worksheet) -> torch.Tensor:
-        """Token ids ``[1, prompt_length]`` of the worksheet; for any but the reasoner, instructions come first."""
-        text = worksheet.prompt if self.is_reasoner else INSTRUCTION + worksheet.prompt
+        """Token ids ``[1, prompt_length]`` of the worksheet.
+
+        For any but the reasoner, instructions come first, in a chat where the model has a template; a worksheet in
+        words is a chat already, and has them.
+        """
+        is_told = self.is_reasoner or worksheet.prompt.startswith(BEFORE)
+        text = worksheet.prompt if is_told else INSTRUCTION + worksheet.prompt
         has_template = bool(self.tokenizer.chat_template)  # a template writes the special tokens itself
-        if has_template:
+        if has_template and not is_told:
             message = [{"role": "user", "content": text}]
             text = self.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
         tokens = self.tokenizer(text, add_special_tokens=not has_template, return_tensors="pt")
@@ -135,11 +141,15 @@ def load_english_reasoner(adapter: Path = ADAPTER) -> Loaded:
 
 
 # The models that come with the course, by the names that load_model and COURSE_MODEL know.
-BUNDLED: dict[str, Callable[[], Loaded]] = {"reasoner": load_reasoner, "smollm2": load_smollm2}
+BUNDLED: dict[str, Callable[[], Loaded]] = {
+    "reasoner": load_reasoner,
+    "smollm2": load_smollm2,
+    "english_reasoner": load_english_reasoner,
+}
 
 
 def load_model(name: str | None = None) -> Loaded:
-    """Load a model by hub id or folder, or a bundled one by its name: ``reasoner``, ``smollm2``.
+    """Load a model by hub id or folder, or a bundled one by its name: those in ``BUNDLED``.
 
     Without a name it is the one that ``COURSE_MODEL`` names, else SmolLM2. Only a hub id that is not in the local
     cache needs a network.

@@ -20,12 +20,12 @@ Louis Lucy Maria Martin Oliver Peter Rachel Richard Simon Sophia Thomas Victor W
 """
 PEOPLE = _PEOPLE.split()
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-SIGNS = {"+": "plus", "-": "minus", "*": "times"}
-WORDS = dict(zip(NAMES, PEOPLE, strict=True)) | dict(zip("0123456789", NUMBERS, strict=True)) | SIGNS
+OPERATIONS = {"+": "plus", "-": "minus", "*": "times"}
+WORDS = dict(zip(NAMES, PEOPLE, strict=True)) | dict(zip("0123456789", NUMBERS, strict=True)) | OPERATIONS
 # As SmolLM2's chat template writes a question, without the system's words.
 BEFORE, AFTER = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
 END = ".<|im_end|>"
-LINE_WORDS, LINE_TOKENS = 11, 19  # of a line of the thought: signs, and tokens of SmolLM2
+LINE_SIGNS, LINE_TOKENS = 11, 19  # of a line of the thought: signs, and tokens of SmolLM2
 PLACES = {4: 8, 6: 12, 9: 17}  # of a line's three values, in signs and in tokens
 LAST_TOKENS = 5  # of "In the end NAME has"
 
@@ -33,7 +33,8 @@ LAST_TOKENS = 5  # of "In the end NAME has"
 def in_words(sheet: Worksheet) -> Worksheet:
     """The same worksheet for SmolLM2: its prompt a chat's, ``needed`` in tokens of SmolLM2.
 
-    As in signs, ``f"{prompt} {thought} {answer}"`` is the whole text; ``END`` follows it.
+    As in signs, ``f"{prompt} {thought} {answer}"`` is the whole text; ``END`` follows it. A thought of n lines has
+    ``19 n + 5`` tokens.
     """
     *given, asked = sheet.prompt.split(" ; ")
     lines = sheet.thought.split(" ; ")[:-1]
@@ -59,7 +60,7 @@ def _worked(line: str) -> str:
     return f"{name} takes {a} {sign} {b}: {a} has {a_value}, {b} has {b_value}, so {name} has {value}."
 
 
-def _token(word: int, n_lines: int) -> int:
+def _token(sign: int, n_lines: int) -> int:
     """Where a value's token stands in the thought in words, of its place in the thought in signs."""
-    line, place = divmod(word, LINE_WORDS)
+    line, place = divmod(sign, LINE_SIGNS)
     return line * LINE_TOKENS + (LAST_TOKENS if line == n_lines else PLACES[place])

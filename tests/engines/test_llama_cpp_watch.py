@@ -1,6 +1,7 @@
 """Prompts watched while llama.cpp answers them: who waits, what is filled, who is refused; and a slot that goes on."""
 
 import threading
+import time
 
 import pytest
 
@@ -18,12 +19,13 @@ def test_one_is_answered_and_one_waits(reasoner_gguf):
 
 
 class Server:
-    """One that takes what it is asked in and is done with it ``steps`` readings later, however quick the machine."""
+    """One that is done ``steps`` readings after it has all three prompts; what is asked first takes longest to come."""
 
     def __init__(self, steps: int) -> None:
         self.steps, self.taken, self.open = steps, [], {}
 
     def ask(self, prompt, max_tokens, past_the_end):
+        time.sleep({"first": 0.06, "second": 0.03}.get(prompt, 0))
         self.taken.append(prompt)
         self.open[prompt] = done = threading.Event()
         if not self.steps:

@@ -48,10 +48,13 @@ def test_merged_it_says_what_it_said_before(model, tmp_path):
     assert torch.allclose(merged(TOKENS).logits, said, atol=1e-4, rtol=1e-4)
 
 
-def test_another_models_is_refused_in_one_line_and_changes_nothing(model, tmp_path):
-    deeper = build(plain("llama", head_dim=16, vocab_size=32, num_hidden_layers=len(model.model.layers) + 1))
-    save_adapter(adapt(deeper, rank=2), tmp_path / "adapter.safetensors")
+@pytest.mark.parametrize("other", [{"num_hidden_layers": 4}, {"intermediate_size": 24}])
+def test_another_models_is_refused_in_one_line_and_changes_nothing(model, tmp_path, other):
+    learned = adapt(build(plain("llama", head_dim=16, vocab_size=32) | other), rank=2)
+    for p in learned.values():
+        nn.init.normal_(p)
+    save_adapter(learned, tmp_path / "adapter.safetensors")
     before = {name: p.clone() for name, p in model.state_dict().items()}
-    with pytest.raises(ValueError, match=r"'; it adapts model.layers.\d+.+, which this model has not"):
+    with pytest.raises(ValueError, match=r"'; it adapts model.layers.\d+\S+ of \[\d+, \d+\], which this model has not"):
         merge_adapter(model, tmp_path / "adapter.safetensors")
     assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())

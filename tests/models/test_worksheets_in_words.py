@@ -9,10 +9,10 @@ from transformers import AutoTokenizer
 
 from helpers.models import smollm2
 from helpers.models.worksheets import NAMES, make_worksheets
-from helpers.models.worksheets_in_words import AFTER, BEFORE, END, NUMBERS, PEOPLE, SIGNS, in_words
+from helpers.models.worksheets_in_words import AFTER, BEFORE, END, NUMBERS, OPERATIONS, PEOPLE, in_words
 from tests.models.test_smollm2 import needs_smollm2
 
-WORDS = {word: str(i) for i, word in enumerate(NUMBERS)} | {word: sign for sign, word in SIGNS.items()}
+WORDS = {word: str(i) for i, word in enumerate(NUMBERS)} | {word: sign for sign, word in OPERATIONS.items()}
 
 
 @pytest.fixture(scope="module")
