@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,7 +57,9 @@ def watch(
         least, of which equal neighbours count once.
     """
     readings: list[Reading] = []
-    bar = tqdm(total=len(prompts) * max_tokens, desc="llama.cpp", unit="token", disable=not progress, leave=False)
+    # On stdout, where it goes without a trace; of one on stderr JupyterLab keeps an empty stripe.
+    look = {"desc": "llama.cpp", "unit": "token", "file": sys.stdout, "leave": False}
+    bar = tqdm(total=len(prompts) * max_tokens, disable=not progress, **look)
     with bar, ThreadPoolExecutor(len(prompts)) as threads:
         begun, asked, arrived = time.monotonic(), [], 0
         while True:
