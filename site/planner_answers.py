@@ -16,7 +16,7 @@ from helpers.arithmetic.plan import FITS, PERHAPS, TOO_LARGE, Plan
 
 WEIGHTS = ("bf16", "q8_0", "q4_k_m")
 CACHES = ("fp16", "q8_0", "q4_0")
-CONTEXTS = (4_096, 8_192, 32_768, 131_072)
+CONTEXTS = (4_096, 8_192, 16_384, 32_768, 65_536, 131_072)
 WORDS = (FITS, PERHAPS, TOO_LARGE)
 FIRST = {"model": "Llama-3.1-8B", "card": "RTX 4090", "weights": "q4_k_m", "cache": "fp16", "context": 32_768}
 

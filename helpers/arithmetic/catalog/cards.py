@@ -146,6 +146,10 @@ _CARDS = (
          default_mib=53_084, told=_MACOS.format("48.0 GiB")),
     Card("M4 32GB", 32, 120, True, "Apple, M4", LOOKED_UP, architecture="M4",
          default_mib=25_559, told=_MACOS.format("21.3 GiB")),
+    Card("RTX 3060 12GB", 12, 360, False, "NVIDIA specification: 192 bit x 15 Gbit/s", "2026-11-28",
+         architecture="Ampere", shown_mib=12_288, shown_by=_SMI),
+    Card("RTX 4060", 8, 272, False, "NVIDIA specification: 128 bit x 17 Gbit/s", "2026-11-28", architecture="Ada",
+         shown_mib=8_188, shown_by=_SMI),
 )
 # fmt: on
 
