@@ -17,17 +17,28 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from helpers.cache.attention import attending
-from helpers.eviction import POLICIES, Compressor, TriAttention
+from helpers.eviction import POLICIES, TriAttention
 from helpers.eviction.recorder import Recorder
 from helpers.eviction.selection import SELECTIONS
 from helpers.eviction.triattention import turn_back
 from helpers.experiments.report import command_of, finish, new_parser, new_report
-from helpers.experiments.sweep import INTERVAL, N_LINES, SEED, Cell, prepare, reasoner, subject
+from helpers.experiments.sweep import INTERVAL, N_LINES, SEED, Cell, judge_cell, prepare, reasoner, subject
 from helpers.models.loading import Loaded, gold_and_length
 from helpers.models.worksheets import Worksheet
 
 SHARES = (0.5, 0.25)
-LINE, OPERANDS = 11, (3, 5)  # tokens of a line of the thought, and where in it an operand is named
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How worksheets are told: tokens of a line of the thought, where in it a value is looked up, what values are."""
+
+    line: int
+    lookups: tuple[int, ...]
+    values: tuple[str, ...]
+
+
+IN_SIGNS = Telling(11, (3, 5), tuple("0123456789"))
 
 
 @dataclass(frozen=True)
@@ -98,14 +109,17 @@ class _LookupWatcher:
         self.means[layer] = torch.stack(to_copies).mean(0)
 
 
-def values_preferred(course: Loaded, sheets: list[Worksheet], layer: int, head: int) -> dict[str, float]:
+def values_preferred(
+    course: Loaded, sheets: list[Worksheet], layer: int, head: int, told: Telling = IN_SIGNS
+) -> dict[str, float]:
     """Share of values in the better half of the rows, scored by the mean query over parts of one head's work.
 
     Args:
-        course: the reasoner.
+        course: a reasoner.
         sheets: worksheets of one length.
         layer: of the query head.
         head: its number in the layer.
+        told: how the worksheets are told.
 
     Returns:
         Of its mean over the whole thought, over look-ups, and over the rest; and, as "chance", of all rows.
@@ -114,11 +128,11 @@ def values_preferred(course: Loaded, sheets: list[Worksheet], layer: int, head: 
     watcher, kv_cache = _QueryWatcher(layer), DynamicCache(config=course.model.config)
     with torch.inference_mode(), attending(course.model, watcher):
         course.model(token_ids, past_key_values=kv_cache, logits_to_keep=1)
-    places, middle = torch.arange(start, token_ids.shape[1] - 1), start + 256  # half of the thought is written
+    places, middle = torch.arange(start, token_ids.shape[1] - 1), (start + token_ids.shape[1]) // 2
     omega = TriAttention.calibrate(course.model, token_ids[:1]).omega
     arrows = turn_back(watcher.queries[:, head, places], omega, places)  # [sheets, tokens, bands]
-    looks_up = torch.isin((places - start) % LINE, torch.tensor(OPERANDS))
-    is_value, shares = _are_digits(course, token_ids[:, start:middle]), {}
+    looks_up = torch.isin((places - start) % told.line, torch.tensor(told.lookups))
+    is_value, shares = _are_values(course, token_ids[:, start:middle], told), {}
     for name, some in (("all it does", places > 0), ("its look-ups", looks_up), ("the rest", ~looks_up)):
         parts = arrows[:, some].mean((0, 1)), arrows[:, some].abs().mean((0, 1))
         alike = TriAttention(*(part.expand(*_heads_of(course), -1) for part in parts), omega)
@@ -146,8 +160,8 @@ def _heads_of(course: Loaded) -> tuple[int, int]:
     return course.model.config.num_hidden_layers, course.model.config.num_attention_heads
 
 
-def _are_digits(course: Loaded, token_ids: torch.Tensor) -> torch.Tensor:
-    return torch.isin(token_ids, torch.tensor(course.tokenizer.convert_tokens_to_ids(list("0123456789"))))
+def _are_values(course: Loaded, token_ids: torch.Tensor, told: Telling) -> torch.Tensor:
+    return torch.isin(token_ids, torch.tensor([course.tokenizer(value).input_ids for value in told.values]))
 
 
 def has_copy(recorder: Recorder, lookups: list[Lookup], prompt_length: int, layer: int, kv_head: int) -> list[bool]:
@@ -162,6 +176,33 @@ def has_copy(recorder: Recorder, lookups: list[Lookup], prompt_length: int, laye
         copies = (prompt_length + copy for copy in lookup.copies)
         found.append(any(copy > last or copy in sets[last, lookup.sheet] for copy in copies))
     return found
+
+
+def found_in_head(
+    recorder: Recorder, lookups: list[Lookup], prompt_length: int, head: tuple[int, int], right: torch.Tensor
+) -> dict[str, int]:
+    """How many look-ups had a copy left in a KV head, and how many came out right with one and without.
+
+    Args:
+        recorder: after a run.
+        lookups: of its worksheets.
+        prompt_length: tokens of each prompt.
+        head: layer and KV head.
+        right: which tokens of thought and answer came out, ``[sheets, tokens]``.
+    """
+    copies = torch.tensor(has_copy(recorder, lookups, prompt_length, *head))
+    came_out = torch.stack([right[lookup.sheet, lookup.place] for lookup in lookups])
+    return {
+        "with_copy": int(copies.sum()),
+        "right_with_copy": int((copies & came_out).sum()),
+        "right_without_copy": int((~copies & came_out).sum()),
+    }
+
+
+def lookup_head(weights: torch.Tensor, n_kv_heads: int) -> dict[str, int]:
+    """The head that gives copies most: its layer, its number, and its KV head; ``weights`` as ``lookup_weights``."""
+    layer, query_head = divmod(int(weights.argmax()), weights.shape[1])
+    return {"layer": layer, "query_head": query_head, "kv_head": query_head // (weights.shape[1] // n_kv_heads)}
 
 
 def share_of_values(recorder: Recorder, is_value: torch.Tensor, prompt_length: int) -> torch.Tensor:
@@ -189,17 +230,14 @@ def measure(cell: Cell, head: tuple[int, int]) -> dict[str, Any]:
     """
     exam = prepare(0)
     recorder, lookups = Recorder(POLICIES[cell.policy](subject(exam.sheets))), find_lookups(exam.sheets)
-    judged = exam.judge(Compressor(recorder, round(cell.share * exam.decoded_length), INTERVAL, cell.selection))
-    copies = torch.tensor(has_copy(recorder, lookups, exam.prompt_length, *head))
-    came_out = torch.stack([judged.right[lookup.sheet, lookup.place] for lookup in lookups])
+    judged = judge_cell(cell, exam, recorder)
+    found = found_in_head(recorder, lookups, exam.prompt_length, head, judged.right)
     return {
         "policy": cell.policy,
         "share": cell.share,
         "selection": cell.selection,
         "sheets_right": sum(judged.sheets_right),
-        "with_copy": int(copies.sum()),
-        "right_with_copy": int((copies & came_out).sum()),
-        "right_without_copy": int((~copies & came_out).sum()),
+        **found,
         "values_among_kept": round(float(share_of_values(recorder, _values(), exam.prompt_length)[head]), 4),
     }
 
@@ -209,23 +247,22 @@ def measure_all(cells: Iterable[Cell]) -> dict[str, Any]:
     batch = prepare(0)
     lookups = find_lookups(batch.sheets[:8])
     weights = lookup_weights(reasoner().model, batch.token_ids[:8], batch.prompt_length, lookups)
-    layer, query_head = divmod(int(weights.argmax()), weights.shape[1])
-    head = layer, query_head // (weights.shape[1] // reasoner().shape.n_kv_heads)
+    head = lookup_head(weights, reasoner().shape.n_kv_heads)
     return {
         "worksheets": {"count": len(batch.sheets), "n_lines": N_LINES, "seed": SEED},
         "interval": INTERVAL,
         "lookups": len(find_lookups(batch.sheets)),
         "sheets_right_without_eviction": sum(batch.judge().sheets_right),
-        "lookup_head": {"layer": layer, "query_head": query_head, "kv_head": head[1]},
+        "lookup_head": head,
         "weight_on_copies": [[round(x, 4) for x in row] for row in weights.tolist()],
         "values_in_thought": round(float(_values()[:, batch.prompt_length :].float().mean()), 4),
-        "cells": [measure(cell, head) for cell in tqdm(list(cells), unit="run")],
+        "cells": [measure(cell, (head["layer"], head["kv_head"])) for cell in tqdm(list(cells), unit="run")],
     }
 
 
 def _values() -> torch.Tensor:
     """Which tokens of the sweep's first worksheets are values."""
-    return _are_digits(reasoner(), prepare(0).token_ids)
+    return _are_values(reasoner(), prepare(0).token_ids, IN_SIGNS)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from helpers.cache.block_pool import blocks_for
-from helpers.decoding.judged import BLOCK_SIZE, Exam
+from helpers.decoding.judged import BLOCK_SIZE, Exam, Judged
 from helpers.eviction import POLICIES, SHOWN, Compressor, Policy, Subject, TriAttention, is_variant
 from helpers.eviction.selection import SELECTIONS
 from helpers.experiments.report import command_of, finish, new_parser, new_report
@@ -73,10 +73,19 @@ def prepare(index: int) -> Exam:
 
 
 def run_cell(cell: Cell, index: int) -> dict[str, Any]:
-    """Replay one batch under one cell: was each worksheet right, how many of its look-ups; blocks per sequence."""
+    """Replay one batch under one cell; see ``result_of``."""
     exam = prepare(index)
-    policy, budget = POLICIES[cell.policy](subject(exam.sheets)), round(cell.share * exam.decoded_length)
-    judged = exam.judge(Compressor(policy, budget, INTERVAL, cell.selection, cell.compact))
+    return result_of(exam, judge_cell(cell, exam, POLICIES[cell.policy](subject(exam.sheets))))
+
+
+def judge_cell(cell: Cell, exam: Exam, policy: Policy) -> Judged:
+    """Replay an exam under a cell's budget, mode and compaction, a policy choosing."""
+    budget = round(cell.share * exam.decoded_length)
+    return exam.judge(Compressor(policy, budget, INTERVAL, cell.selection, cell.compact))
+
+
+def result_of(exam: Exam, judged: Judged) -> dict[str, Any]:
+    """What a replay comes to: was each worksheet right, how many of its look-ups; blocks per sequence."""
     return {
         "right": judged.sheets_right,
         "lookups": [len(places) for places in exam.lookups],
@@ -113,13 +122,14 @@ def sweep(count: int, processes: int) -> list[dict[str, Any]]:
     for (cell, _), result in zip(work, results, strict=True):
         by_cell.setdefault(cell, []).append(result)
     return [
-        vars(cell) | {"selection": selection} | _join(parts)
+        vars(cell) | {"selection": selection} | join(parts)
         for cell, parts in by_cell.items()
         for selection in (SELECTIONS if policies[cell.policy].heads_alike else [cell.selection])
     ]
 
 
-def _join(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def join(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """One entry of the results of several batches."""
     lists = {name: [x for part in parts for x in part[name]] for name in ("right", "lookups", "lookups_right")}
     lists["right"] = "".join("01"[x] for x in lists["right"])  # one digit per worksheet
     numbers = {name: parts[0][name] for name in ("compressions", "blocks_freed")}

@@ -41,7 +41,9 @@ def in_words(sheet: Worksheet) -> Worksheet:
     name = WORDS[asked.split()[-1]]
     prompt = " ".join(["After nine comes zero again.", *map(_given, given), f"What does {name} have?"])
     thought = " ".join([*map(_worked, lines), f"In the end {name} has"])
-    needed = {_token(at, len(lines)): tuple(_token(i, len(lines)) for i in then) for at, then in sheet.needed.items()}
+    needed = {
+        token_at(at, len(lines)): tuple(token_at(i, len(lines)) for i in then) for at, then in sheet.needed.items()
+    }
     return Worksheet(BEFORE + prompt + AFTER, thought, WORDS[sheet.answer], needed)
 
 
@@ -60,7 +62,7 @@ def _worked(line: str) -> str:
     return f"{name} takes {a} {sign} {b}: {a} has {a_value}, {b} has {b_value}, so {name} has {value}."
 
 
-def _token(sign: int, n_lines: int) -> int:
+def token_at(sign: int, n_lines: int) -> int:
     """Where a value's token stands in the thought in words, of its place in the thought in signs."""
     line, place = divmod(sign, LINE_SIGNS)
     return line * LINE_TOKENS + (LAST_TOKENS if line == n_lines else PLACES[place])

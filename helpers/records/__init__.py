@@ -4,6 +4,8 @@ from helpers.records.attention_mass import load_attention_mass
 from helpers.records.compass import load_compass
 from helpers.records.conversation_price import load_conversation_price
 from helpers.records.engine_total import load_engine_total
+from helpers.records.english_lookups import load_english_lookups
+from helpers.records.english_sweep import load_english_sweep
 from helpers.records.fidelity import load_table
 from helpers.records.garage import load_garage
 from helpers.records.head_variants import load_head_variants
@@ -35,6 +37,8 @@ RECORDS = {
     "compass": load_compass,
     "conversation_price": load_conversation_price,
     "engine_total": load_engine_total,
+    "english_lookups": load_english_lookups,
+    "english_sweep": load_english_sweep,
     "fidelity": load_table,
     "garage": load_garage,
     "head_variants": load_head_variants,

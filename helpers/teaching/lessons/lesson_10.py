@@ -1,4 +1,4 @@
-"""Checks of lesson 10's exercises: which differences stand, how safe a look-up must be, a budget for the next word."""
+"""Checks of lesson 10's exercises: which differences stand, and how safe a look-up must be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from helpers.teaching.attempts import Complaint, need
 from helpers.teaching.checks import Number, in_one_line
 
 LOOKUPS = 56  # of a worksheet of 40 lines, on average: 1,805 in the 32 of the recall data
-WANTED = 3.65  # nats per token
 
 Difference = tuple[str, float, float]  # in words, its mean, and half the width of its 95% interval
 
@@ -78,23 +77,3 @@ check_lookup = Number(100 * 0.5 ** (1 / LOOKUPS), "per cent") | {
     "that shares the failures out evenly; chances of 56 look-ups multiply.": 100 * (1 - 0.5 / LOOKUPS),
     "that is how rarely it may fail; the answer is how often it is right.": 100 * (1 - 0.5 ** (1 / LOOKUPS)),
 }
-
-
-@in_one_line
-def check_budget(answer: Any) -> str:
-    """The policy that keeps the next word below ``WANTED`` nats with the fewest rows, and that share."""
-    need(answer is not ..., 'replace the three dots by a policy and a share, such as ("KeyNorm", 0.25).')
-    need(
-        isinstance(answer, tuple | list) and len(answer) == 2, 'a policy and a share are wanted, as ("KeyNorm", 0.25).'
-    )
-    real, (policy, share) = load_smollm2_sweep(), answer
-    need(policy in real.policies("english"), f"{policy} is none of {', '.join(real.policies('recall'))}.")
-    need(share in real.shares("english"), f"{share} is none of the shares measured, {real.shares('recall')}.")
-    loss = real.find("english", policy, share).loss
-    need(loss < WANTED, f"{policy} with {share:g} of the rows has a loss of {loss:.2f}, and {WANTED:g} is the most.")
-    cells = ((other, name) for other in real.shares("english") for name in real.policies("english"))
-    least = min(other for other, name in cells if real.find("english", name, other).loss < WANTED)
-    need(share == least, f"{policy} stays below {WANTED:g}, but fewer rows will do.")
-    return (
-        f"{policy} with {share:g} of the rows has a loss of {loss:.2f}; with fewer rows nobody stays below {WANTED:g}."
-    )

@@ -1,0 +1,121 @@
+"""TriAttention with a mean query of look-ups alone, in one head: ``python -m helpers.experiments.english_lookups``.
+
+The English reasoner looks values up by one KV head, and the mean query of that head is the mean of two jobs. Here the
+head scores by the mean query of its look-ups alone, where each head of each layer chooses and half of the thought is
+kept; for comparison another head of its layer does, and every head. All else is ``english_sweep``'s. The result is
+saved as data, with the machine and the versions, for the lessons to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import product
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from helpers.cache.attention import attending
+from helpers.eviction import TriAttention
+from helpers.eviction.recorder import Recorder
+from helpers.eviction.triattention import turn_back
+from helpers.experiments import english_sweep as english
+from helpers.experiments.report import command_of, finish, new_parser, new_report
+from helpers.experiments.sweep import Cell, judge_cell
+from helpers.models import make_worksheets
+from helpers.models.loading import gold_and_length
+from helpers.models.worksheets_in_words import in_words
+from helpers.records.english_lookups import ALL, NONE, OTHER, THE_ONE
+from helpers.records.smollm2_sweep import EVERY_HEAD
+
+Head = tuple[int, int]  # layer and KV head
+
+
+class _LookupQueries:
+    """Keeps, of each layer, E[q] and E|q| over the queries that look up: ``[n_heads, head_dim / 2]``."""
+
+    needs_queries, needs_weights = True, False
+
+    def __init__(self, places: torch.Tensor, omega: torch.Tensor) -> None:
+        self.places, self.omega, self.means = places, omega, {}
+
+    def see_queries(self, layer: int, queries: torch.Tensor, scaling: float) -> None:
+        """Queries ``[sheets, n_heads, tokens, head_dim]``, turned."""
+        arrows = turn_back(queries[:, :, self.places], self.omega, self.places)
+        self.means[layer] = arrows.mean((0, 2)), arrows.abs().mean((0, 2))
+
+    def see_weights(self, layer: int, weights: torch.Tensor) -> None:
+        """Never called."""
+
+
+@cache
+def of_lookups() -> TriAttention:
+    """TriAttention calibrated on the same worksheets as ever, but on the tokens that look a value up alone."""
+    whole, sheets = english.calibrated(), make_worksheets(**english.CALIBRATION, held_out=False)
+    token_ids, start = gold_and_length(english.reasoner(), [in_words(sheet) for sheet in sheets])
+    places = torch.arange(start, token_ids.shape[1])
+    asks = torch.isin((places - start) % english.IN_WORDS.line, torch.tensor(english.IN_WORDS.lookups))
+    watcher = _LookupQueries(places[asks], whole.omega)
+    with torch.inference_mode(), attending(english.reasoner().model, watcher):
+        english.reasoner().model(token_ids, use_cache=False, logits_to_keep=1)
+    means = zip(*(watcher.means[layer] for layer in sorted(watcher.means)), strict=True)
+    q_mean, q_abs_mean = (torch.stack(of_layers) for of_layers in means)
+    return whole.with_other(q_mean=q_mean, q_abs_mean=q_abs_mean)
+
+
+def with_lookups_in(heads: Collection[Head]) -> TriAttention:
+    """TriAttention as calibrated, but in some KV heads the mean of look-ups alone."""
+    whole, asking = english.calibrated(), of_lookups()
+    q_mean, q_abs_mean = whole.q_mean.clone(), whole.q_abs_mean.clone()
+    group = q_mean.shape[1] // english.reasoner().shape.n_kv_heads
+    for layer, kv_head in heads:
+        members = slice(kv_head * group, (kv_head + 1) * group)
+        q_mean[layer, members] = asking.q_mean[layer, members]
+        q_abs_mean[layer, members] = asking.q_abs_mean[layer, members]
+    return whole.with_other(q_mean=q_mean, q_abs_mean=q_abs_mean)
+
+
+@cache
+def heads() -> dict[str, list[Head]]:
+    """Which KV heads score by the mean of their look-ups: the one that looks up, another, all."""
+    shape, (layer, looks_up) = english.reasoner().shape, (english.head()["layer"], english.head()["kv_head"])
+    every = list(product(range(shape.n_layers), range(shape.n_kv_heads)))
+    other = layer, (looks_up + 1) % shape.n_kv_heads
+    return {NONE: [], THE_ONE: [(layer, looks_up)], OTHER: [other], ALL: every}
+
+
+def run(name: str, index: int) -> dict[str, Any]:
+    """Replay one batch with the mean of look-ups in the heads of that name."""
+    exam, recorder = english.prepare(index), Recorder(with_lookups_in(heads()[name]))
+    judged = judge_cell(Cell("TriAttention", english.SHARE, EVERY_HEAD), exam, recorder)
+    return english.result_with_copies(exam, english.in_signs(index), recorder, judged)
+
+
+def main() -> None:
+    """Run from the command line and save."""
+    parser = new_parser("english_lookups", __doc__)
+    parser.add_argument("--worksheets", type=int, default=96)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    work = list(product(heads(), range(options.worksheets // english.BATCH)))
+    with ProcessPoolExecutor(options.processes) as pool:
+        results = list(tqdm(pool.map(run, *zip(*work, strict=True)), total=len(work), unit="run"))
+    layer, query_head = (english.head()[name] for name in ("layer", "query_head"))
+    R = {"of all it does": english.calibrated(), "of its look-ups": of_lookups()}
+    measured = {
+        "worksheets": {"count": options.worksheets, "n_lines": english.N_LINES, "seed": english.SEED},
+        "lookup_head": english.head(),
+        "R": {part: round(policy.head_concentration()[layer, query_head].item(), 3) for part, policy in R.items()},
+        "heads": [
+            {"heads": name}
+            | english.join_with_copies([r for (n, _), r in zip(work, results, strict=True) if n == name])
+            for name in heads()
+        ],
+    }
+    finish(new_report(command_of(parser, options)) | measured, options)
+
+
+if __name__ == "__main__":
+    main()
