@@ -1,4 +1,4 @@
-"""TriAttention with a mean query of look-ups alone, in one head: ``python -m helpers.experiments.english_lookups``.
+"""TriAttention with a mean query of look-ups alone, in one KV head: ``python -m helpers.experiments.english_lookups``.
 
 The English reasoner looks values up by one KV head, and the mean query of that head is the mean of two jobs. Here the
 head scores by the mean query of its look-ups alone, where each head of each layer chooses and half of the thought is
@@ -93,6 +93,27 @@ def run(name: str, index: int) -> dict[str, Any]:
     return english.result_with_copies(exam, english.in_signs(index), recorder, judged)
 
 
+def agreement(layer: int, query_head: int) -> dict[str, dict[str, float]]:
+    """How alike a head's mean query of look-ups and that of all it does are, and R of each, by bands.
+
+    The strongest two bands, by E|q| of all it does, are those of the published R.
+    """
+    whole, asking = english.calibrated(), of_lookups()
+    strongest = torch.zeros(whole.q_mean.shape[-1], dtype=torch.bool)
+    strongest[whole.q_abs_mean[layer, query_head].topk(2).indices] = True
+    found = {}
+    for name, bands in (("two strongest", strongest), ("others", ~strongest)):
+        one, other = (policy.q_mean[layer, query_head, bands] for policy in (whole, asking))
+        product = (one.conj() * other).sum().real / (one.abs().square().sum() * other.abs().square().sum()).sqrt()
+        R = {part: policy.concentration[layer, query_head, bands].mean() for part, policy in _parts().items()}
+        found[name] = {"cosine of the means": product.item()} | {f"R {part}": mean.item() for part, mean in R.items()}
+    return {name: {part: round(value, 3) for part, value in each.items()} for name, each in found.items()}
+
+
+def _parts() -> dict[str, TriAttention]:
+    return {"of all it does": english.calibrated(), "of its look-ups": of_lookups()}
+
+
 def main() -> None:
     """Run from the command line and save."""
     parser = new_parser("english_lookups", __doc__)
@@ -102,12 +123,10 @@ def main() -> None:
     work = list(product(heads(), range(options.worksheets // english.BATCH)))
     with ProcessPoolExecutor(options.processes) as pool:
         results = list(tqdm(pool.map(run, *zip(*work, strict=True)), total=len(work), unit="run"))
-    layer, query_head = (english.head()[name] for name in ("layer", "query_head"))
-    R = {"of all it does": english.calibrated(), "of its look-ups": of_lookups()}
     measured = {
         "worksheets": {"count": options.worksheets, "n_lines": english.N_LINES, "seed": english.SEED},
         "lookup_head": english.head(),
-        "R": {part: round(policy.head_concentration()[layer, query_head].item(), 3) for part, policy in R.items()},
+        "by_bands": agreement(english.head()["layer"], english.head()["query_head"]),
         "heads": [
             {"heads": name}
             | english.join_with_copies([r for (n, _), r in zip(work, results, strict=True) if n == name])

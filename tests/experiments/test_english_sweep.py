@@ -150,6 +150,20 @@ def test_a_run_with_no_head_changed_is_the_sweep_s(small):
     assert asking.run(NONE, 0) == english.run_cell(Cell("TriAttention", 0.5, EVERY_HEAD), 0)
 
 
+@needs_smollm2
+def test_where_the_means_agree_is_said_by_bands(small):
+    whole, of_lookups, found = english.calibrated(), asking.of_lookups(), asking.agreement(4, 7)
+    one, other = whole.q_mean[4, 7], of_lookups.q_mean[4, 7]
+    bands = sorted(range(32), key=lambda band: whole.q_abs_mean[4, 7, band].item())
+    for name, some in (("two strongest", bands[-2:]), ("others", bands[:-2])):
+        flat = [torch.view_as_real(mean[some]).flatten() for mean in (one, other)]
+        cosine = torch.nn.functional.cosine_similarity(*flat, dim=0).item()
+        assert found[name]["cosine of the means"] == pytest.approx(cosine, abs=1e-3)
+    assert found["two strongest"]["R of all it does"] == pytest.approx(
+        whole.head_concentration()[4, 7].item(), abs=1e-3
+    )
+
+
 def test_the_saved_run_with_no_head_changed_is_the_saved_sweep_s():
     found = load_english_lookups().results
     assert found[NONE] == load_english_sweep().find("TriAttention")

@@ -376,20 +376,31 @@ def test_the_numbers_of_the_third_model(prose):
     assert right == {"TriAttention": 2, "Random": 18, "Oracle": 96}
     assert "Two. Random rows get 18," in prose and "Half would do for all 96: see the Oracle" in prose
     assert sum(sweep.find("TriAttention, no trigonometric term").right) == 55 and "its series 55" in prose
-    assert sum(sweep.find("TriAttention", "union").right) == 32 and "`union` TriAttention gets 32" in prose
-    assert sum(sweep.facts["right_without_eviction"]) == 96 and "it writes 96 unseen sheets word for word" in prose
-    at, runs = sweep.facts["lookup_head"], sweep.results.values()
-    assert f"layer {at['layer']}, head {at['query_head']}, of 270. In all {len(runs)} runs" in prose
-    assert {run.right_with_copy - run.with_copy for run in runs} == {0}
-    assert f"{sum(run.with_copy for run in runs):,} of 83,729" in prose
-    R = sweep.facts["R"]
-    assert f"{R[at['layer']][at['query_head']]:.2f}" == "0.95" and "Yet its R is 0.95" in prose
-    assert f"{np.mean(R):.2f}" == "0.99" and "Its R is still 0.99" in prose
-    assert f"{load_english_lookups().facts['R']['of all it does']:.2f}" == "0.95"
+    united = [sum(sweep.find(name, "union").right) for name in ("TriAttention", "Random")]
+    assert united == [32, 20] and "(In `union` it is 32 with the series, and random rows 20.)" in prose
+    assert sum(sweep.facts["right_without_eviction"]) == 96 and "it writes 96 unseen sheets of 24 lines" in prose
+    assert {run.right_with_copy - run.with_copy for run in sweep.results.values()} == {0}
+    assert f"in all {len(sweep.results)} runs." in prose
     changed = sum(asking.results[THE_ONE].right)
     assert changed == 50 and sum(asking.results[OTHER].right) == 2 and "50 sheets instead of 2" in prose
-    assert f"{96 - right['TriAttention']} sheets of 96" in prose
+    assert f"{96 - right['TriAttention']} worksheets of 96 were lost" in prose
     assert (ADAPTER.stat().st_size / 1e6) == pytest.approx(4.9, abs=0.05) and "Weights of 4.9 MB" in prose
+
+
+def test_where_r_looks(prose):
+    """The head that looks up has one of the lowest R of all, and in the bands behind it its two jobs are alike."""
+    facts, by_bands = load_english_sweep().facts, load_english_lookups().facts["by_bands"]
+    at, R = facts["lookup_head"], np.array(facts["R"])
+    assert (at["layer"], at["kv_head"]) == (18, 2) and "layer 18, number 2" in prose
+    weights = np.array(facts["weight_on_copies"]).reshape(30, 3, 3).max(-1)
+    assert weights.flatten().argsort()[-1] == 18 * 3 + 2 and "one KV head looks up most" in prose
+    ours = R[at["layer"], at["query_head"]]
+    assert f"{ours:.2f}" == "0.95" and (ours > R).sum() == 10 and "this head's 0.95 is among the lowest" in prose
+    assert f"{R.mean():.2f}" == "0.99" and "Its R is still 0.99" in prose
+    assert by_bands["two strongest"]["R of all it does"] == ours
+    cosines = {bands: f"{each['cosine of the means']:.2f}" for bands, each in by_bands.items()}
+    assert cosines == {"two strongest": "0.98", "others": "0.60"}
+    assert "nearly agree: cosine 0.98. In the other thirty it is 0.60." in prose
 
 
 def test_the_training_s_hidden_rows(prose):
