@@ -25,17 +25,18 @@ def saved():
     return read("english_sweep")
 
 
-@pytest.fixture
-def small(monkeypatch):
+@pytest.fixture(scope="module")
+def small():
     """Short worksheets, few in a batch, and nothing kept for other tests."""
     kept = [english.in_signs, english.prepare, english.calibration_texts, english.weights_on_copies, english.head]
     kept += [asking.of_lookups, asking.heads]
-    for name, value in {"BATCH": SHEETS, "N_LINES": LINES, "WATCHED": SHEETS}.items():
-        monkeypatch.setattr(english, name, value)
-    monkeypatch.setattr(english, "CALIBRATION", {"count": 2, "n_lines": LINES, "seed": 11})
     for one in kept:
         one.cache_clear()
-    yield english.prepare(0)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"BATCH": SHEETS, "N_LINES": LINES, "WATCHED": SHEETS}.items():
+            patch.setattr(english, name, value)
+        patch.setattr(english, "CALIBRATION", {"count": 2, "n_lines": LINES, "seed": 11})
+        yield english.prepare(0)
     for one in kept:
         one.cache_clear()
 
