@@ -50,8 +50,6 @@ ALIVE := tests/browser/test_living.py::test_in_jupyterlab_python_counts_and_a_sa
 QUICK := arithmetic measuring machine records cache eviction decoding teaching widgets site house
 NUMBERS := notebooks labs/masters
 NUMBERS += $(addprefix tests/,cache decoding engines eviction experiments labs lessons machine models)
-# Lessons run there as they are; solved, and on other models, they would be compared with nothing that was saved.
-NUMBERS += $(addprefix --ignore=tests/lessons/,test_exercises.py test_other_models.py)
 # As far from a new processor as one gets: no vector unit, the order of sums that all share, and two threads, which
 # sleep while they wait, since there are more of them than cores.
 FAR := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott

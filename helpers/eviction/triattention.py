@@ -139,7 +139,7 @@ class TriAttention(Policy):
             raise ValueError(f"token_ids holds {token_ids.numel()} tokens; calibration needs {LEAST_TOKENS} or more")
         turning = _frequencies(model)
         _require_turning(model, token_ids[:1, :PROBE_TOKENS], turning)
-        means = _look_at_queries(model, token_ids, turning, _means)
+        means = look_at_queries(model, token_ids, turning, means_of)
         q_mean, q_abs_mean = (torch.stack(of_layers) for of_layers in zip(*means.values(), strict=True))
         omega = torch.nn.functional.pad(turning, (0, q_mean.shape[-1] - len(turning)))
         n_kv_heads = KVShape.from_config(model.config).n_kv_heads
@@ -276,7 +276,7 @@ def _require_turning(model: Any, token_ids: torch.Tensor, omega: torch.Tensor) -
 
     Each token is a text of its own: where tokens attend to each other, rounding grows from layer to layer.
     """
-    here, there = (_look_at_queries(model, token_ids.T, omega, lambda queries: queries, first) for first in (0, SHIFT))
+    here, there = (look_at_queries(model, token_ids.T, omega, lambda queries: queries, first) for first in (0, SHIFT))
     if not here:
         raise ValueError(f"{type(model).__name__} showed no queries; TriAttention needs layers with attention")
     for layer, queries in here.items():
@@ -288,16 +288,27 @@ def _require_turning(model: Any, token_ids: torch.Tensor, omega: torch.Tensor) -
             )
 
 
-def _means(queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def means_of(queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """E[q] and E|q| of ``[batch, n_heads, tokens, head_dim / 2]`` over batch and tokens."""
     return queries.mean((0, 2)), queries.abs().mean((0, 2))
 
 
 @torch.inference_mode()
-def _look_at_queries(
+def look_at_queries(
     model: Any, token_ids: torch.Tensor, omega: torch.Tensor, look: Callable[[torch.Tensor], Any], first: int = 0
 ) -> dict[int, Any]:
-    """What ``look`` makes of each layer's queries, turned back, when the text begins at position ``first``."""
+    """What ``look`` makes of each layer's queries, turned back to position 0.
+
+    Args:
+        model: a causal language model of transformers with RoPE.
+        token_ids: ``[batch, tokens]``.
+        omega: radians per position, of the bands that turn.
+        look: takes a layer's queries, complex ``[batch, n_heads, tokens, head_dim / 2]``.
+        first: position at which the text begins.
+
+    Returns:
+        By layer, in order.
+    """
     positions = torch.arange(first, first + token_ids.shape[1], device=omega.device)
     watcher = _QueryWatcher(lambda queries: look(turn_back(queries.to(omega.device), omega, positions)))
     with attending(model, watcher):

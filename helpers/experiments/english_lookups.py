@@ -1,9 +1,9 @@
-"""TriAttention with a mean query of look-ups alone, in one KV head: ``python -m helpers.experiments.english_lookups``.
+"""TriAttention with the mean query of look-ups alone, in a head: ``python -m helpers.experiments.english_lookups``.
 
 The English reasoner looks values up by one KV head, and the mean query of that head is the mean of two jobs. Here the
-head scores by the mean query of its look-ups alone, where each head of each layer chooses and half of the thought is
-kept; for comparison another head of its layer does, and every head. All else is ``english_sweep``'s. The result is
-saved as data, with the machine and the versions, for the lessons to show.
+head scores by the mean and the spread of its look-ups alone, where each head of each layer chooses and half of the
+thought is kept; for comparison another head of its layer does, and every head. All else is ``english_sweep``'s. The
+result is saved as data, with the machine and the versions, for the lessons to show.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from helpers.cache.attention import attending
 from helpers.eviction import TriAttention
 from helpers.eviction.recorder import Recorder
-from helpers.eviction.triattention import turn_back
+from helpers.eviction.triattention import look_at_queries, means_of
 from helpers.experiments import english_sweep as english
 from helpers.experiments.report import command_of, finish, new_parser, new_report
 from helpers.experiments.sweep import Cell, judge_cell
@@ -33,40 +32,23 @@ from helpers.records.smollm2_sweep import EVERY_HEAD
 Head = tuple[int, int]  # layer and KV head
 
 
-class _LookupQueries:
-    """Keeps, of each layer, E[q] and E|q| over the queries that look up: ``[n_heads, head_dim / 2]``."""
-
-    needs_queries, needs_weights = True, False
-
-    def __init__(self, places: torch.Tensor, omega: torch.Tensor) -> None:
-        self.places, self.omega, self.means = places, omega, {}
-
-    def see_queries(self, layer: int, queries: torch.Tensor, scaling: float) -> None:
-        """Queries ``[sheets, n_heads, tokens, head_dim]``, turned."""
-        arrows = turn_back(queries[:, :, self.places], self.omega, self.places)
-        self.means[layer] = arrows.mean((0, 2)), arrows.abs().mean((0, 2))
-
-    def see_weights(self, layer: int, weights: torch.Tensor) -> None:
-        """Never called."""
-
-
 @cache
 def of_lookups() -> TriAttention:
-    """TriAttention calibrated on the same worksheets as ever, but on the tokens that look a value up alone."""
+    """TriAttention with E[q] and E|q| over the tokens that look a value up alone, of the same worksheets as ever."""
     whole, sheets = english.calibrated(), make_worksheets(**english.CALIBRATION, held_out=False)
     token_ids, start = gold_and_length(english.reasoner(), [in_words(sheet) for sheet in sheets])
     places = torch.arange(start, token_ids.shape[1])
-    asks = torch.isin((places - start) % english.IN_WORDS.line, torch.tensor(english.IN_WORDS.lookups))
-    watcher = _LookupQueries(places[asks], whole.omega)
-    with torch.inference_mode(), attending(english.reasoner().model, watcher):
-        english.reasoner().model(token_ids, use_cache=False, logits_to_keep=1)
-    means = zip(*(watcher.means[layer] for layer in sorted(watcher.means)), strict=True)
-    q_mean, q_abs_mean = (torch.stack(of_layers) for of_layers in means)
+    asks = torch.isin((places - start) % english.IN_WORDS.line, torch.tensor(english.IN_WORDS.asks))
+    there = places[asks]
+    means = look_at_queries(
+        english.reasoner().model, token_ids, whole.omega, lambda queries: means_of(queries[:, :, there])
+    )
+    q_mean, q_abs_mean = (torch.stack(of_layers) for of_layers in zip(*means.values(), strict=True))
     return whole.with_other(q_mean=q_mean, q_abs_mean=q_abs_mean)
 
 
 def with_lookups_in(heads: Collection[Head]) -> TriAttention:
-    """TriAttention as calibrated, but in some KV heads the mean of look-ups alone."""
+    """TriAttention as calibrated, but in some KV heads E[q] and E|q| of look-ups alone, for all query heads there."""
     whole, asking = english.calibrated(), of_lookups()
     q_mean, q_abs_mean = whole.q_mean.clone(), whole.q_abs_mean.clone()
     group = q_mean.shape[1] // english.reasoner().shape.n_kv_heads

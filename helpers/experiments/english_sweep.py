@@ -57,6 +57,7 @@ def calibration_texts() -> torch.Tensor:
     return gold_ids(reasoner(), [in_words(sheet) for sheet in make_worksheets(**CALIBRATION, held_out=False)])
 
 
+@cache
 def calibrated() -> TriAttention:
     """TriAttention, calibrated on worksheets in words of the training set."""
     return TriAttention.calibrate(reasoner().model, calibration_texts())

@@ -31,10 +31,16 @@ SHARES = (0.5, 0.25)
 
 @dataclass(frozen=True)
 class Telling:
-    """How worksheets are told: tokens of a line of the thought, where in it a value is looked up, what values are."""
+    """How worksheets are told.
+
+    Attributes:
+        line: tokens of a line of the thought.
+        asks: where in a line the tokens stand that look a value up; the value is the token after each.
+        values: the words that are values.
+    """
 
     line: int
-    lookups: tuple[int, ...]
+    asks: tuple[int, ...]
     values: tuple[str, ...]
 
 
@@ -131,7 +137,7 @@ def values_preferred(
     places, middle = torch.arange(start, token_ids.shape[1] - 1), (start + token_ids.shape[1]) // 2
     omega = TriAttention.calibrate(course.model, token_ids[:1]).omega
     arrows = turn_back(watcher.queries[:, head, places], omega, places)  # [sheets, tokens, bands]
-    looks_up = torch.isin((places - start) % told.line, torch.tensor(told.lookups))
+    looks_up = torch.isin((places - start) % told.line, torch.tensor(told.asks))
     is_value, shares = _are_values(course, token_ids[:, start:middle], told), {}
     for name, some in (("all it does", places > 0), ("its look-ups", looks_up), ("the rest", ~looks_up)):
         parts = arrows[:, some].mean((0, 1)), arrows[:, some].abs().mean((0, 1))

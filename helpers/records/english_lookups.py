@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from helpers.records.english_sweep import English, english_of
+from helpers.records.english_sweep import Traced
 from helpers.records.measured import Measured, read
+from helpers.records.sweep import result_as
 
 NONE, THE_ONE, OTHER, ALL = "none", "the one that looks up", "another of its layer", "all"
 
@@ -15,11 +16,11 @@ NONE, THE_ONE, OTHER, ALL = "none", "the one that looks up", "another of its lay
 class EnglishLookups(Measured):
     """The saved runs, by which heads score so."""
 
-    results: dict[str, English]
+    results: dict[str, Traced]
 
 
 @cache
 def load_english_lookups() -> EnglishLookups:
     """The saved runs."""
     facts = read("english_lookups")
-    return EnglishLookups(facts, {each.pop("heads"): english_of(each) for each in facts.pop("heads")})
+    return EnglishLookups(facts, {each["heads"]: result_as(Traced, each) for each in facts.pop("heads")})

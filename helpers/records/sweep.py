@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from helpers.measuring.comparisons import Answers
 from helpers.records.measured import Measured, read
@@ -31,6 +31,9 @@ class Result(Answers):
     def share_of_lookups(self) -> float:
         """Share of look-ups, over all worksheets, that gave the right value."""
         return sum(self.lookups_right) / sum(self.lookups)
+
+
+Kind = TypeVar("Kind", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,15 @@ def load_sweep() -> Sweep:
     """The saved sweep."""
     facts = read("sweep")
     cells = facts.pop("cells")
-    return Sweep(facts, {_key(cell): _result(cell) for cell in cells})
+    return Sweep(facts, {_key(cell): result_as(Result, cell) for cell in cells})
 
 
 def _key(cell: dict[str, Any]) -> tuple[str, float, str, bool]:
     return cell["policy"], cell["share"], cell["selection"], cell["compact"]
 
 
-def _result(cell: dict[str, Any]) -> Result:
-    right = tuple(digit == "1" for digit in cell["right"])
-    return Result(
-        right, tuple(cell["lookups"]), tuple(cell["lookups_right"]), cell["compressions"], cell["blocks_freed"]
-    )
+def result_as(kind: type[Kind], saved: dict[str, Any]) -> Kind:
+    """A result as an experiment saved it, ``right`` a digit per worksheet; what ``kind`` has no field for is left."""
+    values = {name: saved[name] for name in kind.__dataclass_fields__}
+    lists = {name: tuple(values[name]) for name in ("lookups", "lookups_right")}
+    return kind(**values | lists | {"right": tuple(digit == "1" for digit in saved["right"])})

@@ -5,6 +5,7 @@ from math import ceil
 import pytest
 import torch
 
+from helpers.cache.attention import attending
 from helpers.eviction import ABLATIONS, POLICIES, Subject
 from helpers.experiments import english_lookups as asking
 from helpers.experiments import english_sweep as english
@@ -29,7 +30,7 @@ def saved():
 def small():
     """Short worksheets, few in a batch, and nothing kept for other tests."""
     kept = [english.in_signs, english.prepare, english.calibration_texts, english.weights_on_copies, english.head]
-    kept += [asking.of_lookups, asking.heads]
+    kept += [english.calibrated, asking.of_lookups, asking.heads]
     for one in kept:
         one.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +55,7 @@ def test_a_look_up_in_words_restates_what_its_copies_say(small):
 
 @needs_smollm2
 def test_a_value_is_asked_for_by_the_token_before_it(small):
-    token_ids, asked = small.token_ids[:, small.prompt_length :], english.IN_WORDS.lookups
+    token_ids, asked = small.token_ids[:, small.prompt_length :], english.IN_WORDS.asks
     text = small.course.tokenizer.convert_ids_to_tokens(token_ids[0].tolist())
     for line in range(LINES):
         for at in asked:
@@ -105,22 +106,52 @@ def test_what_was_not_measured_is_named():
 
 
 @needs_smollm2
-def test_the_policies_are_those_of_the_register(small):
+def test_the_saved_cells_are_those_that_a_run_would_have(small, saved):
     subject = Subject(small.course.model, english.calibration_texts(), small.sheets)
-    named = {cell.policy for cell in english.cells({name: make(subject) for name, make in POLICIES.items()})}
-    assert named == set(POLICIES)
+    run = list(english.cells({name: make(subject) for name, make in POLICIES.items()}))
+    assert run == [Cell(c["policy"], c["share"], c["selection"], c["compact"]) for c in saved["cells"]]
+
+
+@needs_smollm2
+def test_two_batches_make_one_entry(small):
+    parts = [english.run_cell(Cell("Random", 0.5, EVERY_HEAD), index) for index in (0, 1)]
+    both = english.join_with_copies(parts)
+    assert both["right"] == "".join("01"[right] for part in parts for right in part["right"])
+    assert both["lookups_right"] == parts[0]["lookups_right"] + parts[1]["lookups_right"]
+    for name in ("formula_lookups", "with_copy", "right_with_copy", "right_without_copy"):
+        assert both[name] == parts[0][name] + parts[1][name]
+    assert parts[0]["formula_lookups"] != parts[1]["formula_lookups"]
 
 
 # --- A mean query of look-ups alone ----------------------------------------------------------------------------------
+class AsTheyAreAsked:
+    """The definition, written naively: every query that looks up, by itself, turned back by its own position."""
+
+    needs_queries, needs_weights = True, False
+
+    def __init__(self, places, omega):
+        self.places, self.omega, self.seen = places, omega.double(), {}
+
+    def see_queries(self, layer, queries, scaling):
+        real, imaginary = queries.double().chunk(2, dim=-1)
+        turned = torch.complex(real, imaginary)
+        alone = [turned[:, :, at] * torch.exp(-1j * self.omega * at) for at in self.places]
+        self.seen[layer] = torch.stack(alone).flatten(0, 1)  # [places x sheets, n_heads, bands]
+
+
 @needs_smollm2
-def test_over_all_tokens_the_mean_is_the_calibration_s(small):
-    token_ids, whole = english.calibration_texts(), english.calibrated()
-    watcher = asking._LookupQueries(torch.arange(token_ids.shape[1]), whole.omega)
-    with torch.inference_mode(), asking.attending(small.course.model, watcher):
+def test_the_mean_of_look_ups_is_that_of_the_queries_that_look_up(small):
+    found, sheets = asking.of_lookups(), english.make_worksheets(**english.CALIBRATION, held_out=False)
+    token_ids, start = gold_and_length(small.course, [english.in_words(sheet) for sheet in sheets])
+    words = small.course.tokenizer.convert_ids_to_tokens(token_ids[0].tolist())
+    places = [at for at in range(start, len(words) - 5) if words[at] == "Ġhas" and words[at - 2] != "Ġso"]
+    watcher = AsTheyAreAsked(places, found.omega)
+    with torch.inference_mode(), attending(small.course.model, watcher):
         small.course.model(token_ids, use_cache=False, logits_to_keep=1)
-    for layer, (q_mean, q_abs_mean) in watcher.means.items():
-        assert torch.allclose(q_mean.to(whole.q_mean.dtype), whole.q_mean[layer], atol=1e-4)
-        assert torch.allclose(q_abs_mean.to(whole.q_abs_mean.dtype), whole.q_abs_mean[layer], atol=1e-4)
+    assert len(places) == 2 * LINES and len(watcher.seen) == 30
+    for layer, queries in watcher.seen.items():
+        assert torch.allclose(found.q_mean[layer].to(queries.dtype), queries.mean(0), atol=1e-3)
+        assert torch.allclose(found.q_abs_mean[layer].double(), queries.abs().mean(0), atol=1e-3)
 
 
 @needs_smollm2
@@ -135,15 +166,6 @@ def test_only_the_named_heads_score_by_their_look_ups(small):
         assert torch.equal(ours[~members], getattr(whole, name)[~members])
         assert not torch.allclose(ours[members], getattr(whole, name)[members], atol=0.1)
     assert torch.equal(asking.with_lookups_in(asking.heads()[ALL]).q_mean, of_lookups.q_mean)
-
-
-@needs_smollm2
-def test_the_tokens_that_ask_are_those_before_a_value(small):
-    sheets = [english.in_words(sheet) for sheet in english.make_worksheets(**english.CALIBRATION, held_out=False)]
-    token_ids, start = gold_and_length(small.course, sheets)
-    asks = {start + line * LINE_TOKENS + at for line in range(LINES) for at in english.IN_WORDS.lookups}
-    words = small.course.tokenizer.convert_ids_to_tokens(token_ids[0].tolist())
-    assert {words[at] for at in asks} == {"Ġhas"} and {words[at + 1].strip("Ġ") for at in asks} <= {*NUMBERS}
 
 
 @needs_smollm2
