@@ -47,6 +47,10 @@ class EnglishSweep(Measured):
             raise ValueError(f"the sweep has no cell {(policy, selection)}; it has {list(self.results)}")
         return self.results[policy, selection]
 
+    def by_mode(self, policy: str) -> dict[str, Traced]:
+        """A policy's results by selection mode, in the order of the sweep."""
+        return {selection: result for (name, selection), result in self.results.items() if name == policy}
+
 
 @cache
 def load_english_sweep() -> EnglishSweep:

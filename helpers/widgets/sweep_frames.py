@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from helpers.measuring.comparisons import Answers
 from helpers.plots import compression
+from helpers.records.english_sweep import EnglishSweep
 from helpers.records.recall import load_recall
-from helpers.records.sweep import Result, Sweep
+from helpers.records.sweep import Result, Sweep, load_sweep
 from helpers.widgets.page import Frame
 
 MODES = tuple(compression.MODES)
@@ -15,11 +17,7 @@ IN_WORDS = {0.5: "half", 0.25: "a quarter"}
 
 def answers_frame(sweep: Sweep, share: float) -> Frame:
     """Worksheets entirely right by policy and selection mode, with intervals, at one budget."""
-    results = {policy: _by_mode(sweep, policy, share) for policy in sweep.shown}
-    shares = {
-        policy: {mode: compression.Share(result.share_right, *result.interval) for mode, result in of_policy.items()}
-        for policy, of_policy in results.items()
-    }
+    shares = _shares({policy: _by_mode(sweep, policy, share) for policy in sweep.shown})
     ours = ", ".join(f"{value.share:.0%} {mode}" for mode, value in shares["TriAttention"].items())
     caption = (
         f"Figure: marks with 95% intervals, share of {sweep.facts['worksheets']['count']} worksheets entirely right, "
@@ -27,6 +25,30 @@ def answers_frame(sweep: Sweep, share: float) -> Frame:
         f"{shares['Oracle']['shared'].share:.0%}. Measured on {sweep.made_on}."
     )
     return compression.answers_by_mode(shares), caption
+
+
+def in_words_frame(sweep: EnglishSweep) -> Frame:
+    """The same of the English reasoner's worksheets in words, half of the thought kept, and one policy changed."""
+    bare = "TriAttention, no trigonometric term"
+    right = {
+        name: {mode: sum(run.right) for mode, run in sweep.by_mode(name).items()}
+        for name in (*load_sweep().shown, bare)
+    }
+
+    def told(name: str) -> str:
+        return ", ".join(f"{count} {mode}" for mode, count in right[name].items())
+
+    [oracle], [without] = set(right["Oracle"].values()), right[bare].values()
+    caption = (
+        f"Figure: marks with 95% intervals, share of {sweep.facts['worksheets']['count']} worksheets in words entirely "
+        f"right, half of the thought kept, by policy and selection mode. Sheets right without eviction: "
+        f"{sum(sweep.facts['right_without_eviction'])}; TriAttention: {told('TriAttention')}; without its "
+        f"trigonometric term, in per_layer_per_head: {without}; Random: {told('Random')}; Oracle, in "
+        f"every mode: {oracle}. Measured on {sweep.made_on}."
+    )
+    results = _shares({name: sweep.by_mode(name) for name in right})
+    results["TriAttention,\nno series"] = results.pop(bare)
+    return compression.answers_by_mode(results), caption
 
 
 def heads_frame(weights: Sequence[Sequence[float]], n_lookups: int) -> Frame:
@@ -62,6 +84,14 @@ def recall_frame() -> Frame:
         f"{right_have:,} of {have:,} came out right, without one {right_lack:.0%}. Measured on {recall.made_on}."
     )
     return compression.recall_and_right(points, right_lack), caption
+
+
+def _shares(results: Mapping[str, Mapping[str, Answers]]) -> dict[str, dict[str, compression.Share]]:
+    """By policy and mode, the share of worksheets right with its interval."""
+    return {
+        policy: {mode: compression.Share(result.share_right, *result.interval) for mode, result in by_mode.items()}
+        for policy, by_mode in results.items()
+    }
 
 
 def _by_mode(sweep: Sweep, policy: str, share: float) -> dict[str, Result]:

@@ -124,6 +124,7 @@ def test_frames_name_their_machine(sweep, real):
     for figure, caption in (
         frames.answers_frame(sweep, 0.5),
         frames.recall_frame(),
+        frames.in_words_frame(load_english_sweep()),
         real_frames.english_frame(real),
         real_frames.passage_frame(real),
         real_frames.copying_frame(real),
@@ -385,6 +386,20 @@ def test_the_numbers_of_the_third_model(prose):
     assert changed == 50 and sum(asking.results[OTHER].right) == 2 and "50 sheets instead of 2" in prose
     assert f"{96 - right['TriAttention']} worksheets of 96 were lost" in prose
     assert (ADAPTER.stat().st_size / 1e6) == pytest.approx(4.9, abs=0.05) and "Weights of 4.9 MB" in prose
+
+
+def test_a_mark_of_the_third_model_s_picture_is_a_share_with_its_interval():
+    figure, caption = frames.in_words_frame(load_english_sweep())
+    [ax] = drawn(figure)
+    labels, marks = [label.get_text() for label in ax.get_yticklabels()], {}
+    for artist in ax.lines:
+        if len(artist.get_xdata()) == 1:
+            marks.setdefault(labels[round(artist.get_ydata()[0])], []).append(artist.get_xdata()[0])
+    assert marks["TriAttention"] == [count / 96 for count in (29, 32, 9, 2)]
+    assert marks["TriAttention,\nno series"] == [55 / 96] and marks["Oracle"] == [1]
+    assert "TriAttention: 29 shared, 32 union, 9 per_head, 2 per_layer_per_head; without its" in caption
+    spans = [tuple(artist.get_xdata()) for artist in ax.lines if len(artist.get_xdata()) == 2]
+    assert load_english_sweep().find("TriAttention").interval in spans
 
 
 def test_where_r_looks(prose):
